@@ -1,0 +1,1 @@
+"""What things *are*: frozen values, enums, transitions, events and errors. Standard library only; knows nobody."""

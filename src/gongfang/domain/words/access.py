@@ -1,0 +1,5 @@
+"""Sentences about who may what."""
+
+from gongfang.domain.messages import register
+
+register({})

@@ -1,0 +1,5 @@
+"""Sentences about files and archives."""
+
+from gongfang.domain.messages import register
+
+register({})

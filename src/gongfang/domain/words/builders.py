@@ -1,0 +1,5 @@
+"""Sentences about builds."""
+
+from gongfang.domain.messages import register
+
+register({})

@@ -1,0 +1,66 @@
+"""The edge: where requests come in, and how they find the app. One interface; Envoy behind it.
+
+Desired state per app is one `EdgeApp` value. `apply` is idempotent and level-triggered: the last value wins. It
+returns when the edge has *acknowledged* it, so "the route is active" is something seen, not hoped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EdgeEndpoint:
+    """`draining`: gets no new requests, keeps those in flight, and is still counted by `in_flight`."""
+
+    host: str
+    port: int
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeApp:
+    """`hosts`: exact names, lower-case ASCII. `serving` False: its hosts answer with the page "stopped" (503);
+    True with no endpoint that isn't draining: the page "no healthy instance" (502). An unknown host gets 404."""
+
+    app_id: str
+    hosts: tuple[str, ...]
+    endpoints: tuple[EdgeEndpoint, ...]
+    serving: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    connected: bool
+    acknowledged: bool  # everything pushed so far has been acknowledged
+    apps: int
+    last_ack_at: datetime | None
+    last_rejection: str | None
+
+
+class Edge(Protocol):
+    """Errors: `Rejected("edge_rejected")` with Envoy's words (the rest stays served), `Unavailable("edge_away")`."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        """Stops serving configuration. The edge goes on with its last one."""
+        ...
+
+    async def replace_all(self, apps: Sequence[EdgeApp]) -> None:
+        """The whole of it, when the control plane starts: what is not named is removed. Does not wait."""
+        ...
+
+    async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
+        """Returns when acknowledged. After `Unavailable` the value stays wanted and is pushed on reconnect."""
+        ...
+
+    async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None: ...
+
+    async def in_flight(self, app_id: str, endpoints: Sequence[EdgeEndpoint]) -> dict[EdgeEndpoint, int]:
+        """Requests (WebSockets too) that each endpoint is answering now; one that the edge doesn't know has 0."""
+        ...
+
+    def status(self) -> EdgeStatus: ...

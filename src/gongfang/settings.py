@@ -1,0 +1,58 @@
+"""What an administrator may set: one frozen tree, read once by `main` from the environment, handed on as slices."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from pydantic import Field, PostgresDsn, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every field is an environment variable with the prefix `GONGFANG_`."""
+
+    model_config = SettingsConfigDict(env_prefix="GONGFANG_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".gongfang")
+    """The folder of all that the platform keeps. Two platforms in two homes run side by side."""
+    api_host: str = "127.0.0.1"
+    """Address that the API listens on."""
+    api_port: int = Field(default=7080, ge=1, le=65535)
+    """Port of the API."""
+    edge_host: str = "127.0.0.1"
+    """Address that the edge listens on."""
+    edge_port: int = Field(default=7081, ge=1, le=65535)
+    """Port at which the apps answer."""
+    base_domain: str = "apps.localhost"
+    """Every web app answers on NAME.BASE_DOMAIN."""
+    database_url: PostgresDsn | None = None
+    """An outside PostgreSQL (15 or newer) in place of the embedded one."""
+    log_level: str = "info"
+    upload_limit: int = Field(default=8 << 30, gt=0)
+    """The largest package, in bytes."""
+    build_memory_mb: int = Field(default=2048, ge=64)
+    build_timeout_s: float = Field(default=900, gt=0)
+    build_concurrency: int = Field(default=2, ge=1)
+    sweep_s: float = Field(default=30, gt=0)
+    """How often everything is compared with what it should be, even when nothing was said to have changed."""
+    port_range: tuple[int, int] = (20000, 29999)
+    """Ports (and, as root, one user id each) that instances get."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100  (no symlink is followed: the user's name for it stays)
+
+    @field_validator("base_domain")
+    @classmethod
+    def _lower(cls, value: str) -> str:
+        return value.strip().strip(".").lower()
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of the Unix sockets. Their paths may have 107 bytes at most, so a long home gets one elsewhere."""
+        inside = self.home / "run"
+        if len(os.fsencode(inside)) <= 64:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
+        return Path(f"/tmp/gongfang-{os.geteuid()}-{digest}")  # noqa: S108  (made 0700 and checked by `main`)
