@@ -284,8 +284,7 @@ class Build:
     finished_at: datetime | None = None
     droplet_id: str | None = None
     reason: Reason | None = None
-    handle: JsonObject | None = None  # of its workload, while it runs
-    plan: JsonObject | None = None  # what its builder decided, while it runs
+    detected: str | None = None  # what the builder recognised, one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +373,6 @@ class Instance:
     ended_at: datetime | None = None
     host: str | None = None
     port: int | None = None
-    handle: JsonObject | None = None
     exit: ExitInfo | None = None
     reason: Reason | None = None
     last_output: str | None = None  # the last lines, when it crashed
@@ -403,7 +401,6 @@ class Task:
     created_by: str | None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    handle: JsonObject | None = None
     exit: ExitInfo | None = None
     reason: Reason | None = None
     cancel_requested: bool = False

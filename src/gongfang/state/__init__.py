@@ -1,0 +1,13 @@
+"""What is remembered: PostgreSQL behind repositories that give and take domain values.
+
+`Database.reading()` gives a `Reading`, `Database.writing()` a `Writing`: one transaction each, different types, so a
+signature shows who may change things. Tables and SQLAlchemy never leave this package. Events are written in the same
+transaction as what they tell of; wake-ups and events are published after the commit.
+"""
+
+from gongfang.state.crypto import Keyring
+from gongfang.state.database import Database, Reading, Writing
+from gongfang.state.hub import Hub, Wake
+from gongfang.state.records import Idempotent, LoginRecord, Scope
+
+__all__ = ["Database", "Hub", "Idempotent", "Keyring", "LoginRecord", "Reading", "Scope", "Wake", "Writing"]

@@ -1,0 +1,86 @@
+"""Rows to domain values and back, driven by the values' own fields: no noun is described a second time here.
+
+A column has the name of its field. A nested value is JSON; an `AppConfig`'s environment is sealed (`Keyring`).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import orjson
+from pydantic import TypeAdapter
+from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql import JSONB
+
+from gongfang.domain import values
+from gongfang.domain.errors import Reason
+from gongfang.state import tables
+from gongfang.state.crypto import Keyring
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """One noun: its table, its columns, and how its values cross over."""
+
+    def __init__(self, noun: type[T], table: Table, keyring: Keyring) -> None:
+        self.noun = noun
+        self.table = table
+        self._keyring = keyring
+        self._adapter = TypeAdapter(noun)
+        names = {f.name for f in dataclasses.fields(cast(Any, noun))}
+        self.columns = [c for c in table.columns if c.name in names]
+        self._json = {c.name for c in self.columns if isinstance(c.type, JSONB)}
+        self._json_adapters: dict[str, TypeAdapter[Any]] = {}
+
+    def decode(self, row: Mapping[str, Any]) -> T:
+        data = dict(row)
+        if "config" in self._json:
+            data["config"] = self._open(data["config"])
+        return self._adapter.validate_python(data)
+
+    def encode(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Domain values of some fields as column values."""
+        return {name: self._column(name, value) for name, value in changes.items()}
+
+    def encode_whole(self, value: T) -> dict[str, Any]:
+        return self.encode({c.name: getattr(value, c.name) for c in self.columns})
+
+    def _column(self, name: str, value: Any) -> Any:
+        if name not in self._json:
+            return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        if value is None:
+            return None
+        plain = orjson.loads(orjson.dumps(value if not isinstance(value, Mapping) else dict(value)))  # pyright: ignore[reportUnknownArgumentType]
+        return self._seal(plain) if name == "config" else plain
+
+    def _seal(self, config: dict[str, Any]) -> dict[str, Any]:
+        environment: Any = config.get("environment") or {}
+        sealed = self._keyring.seal(orjson.dumps(environment).decode()) if environment else None
+        return {**config, "environment": sealed}
+
+    def _open(self, config: dict[str, Any]) -> dict[str, Any]:
+        sealed = config.get("environment")
+        return {**config, "environment": orjson.loads(self._keyring.open(sealed)) if sealed else {}}
+
+
+NOUNS: dict[type[Any], Table] = {
+    values.Tenant: tables.tenants,
+    values.Organization: tables.organizations,
+    values.Space: tables.spaces,
+    values.User: tables.users,
+    values.RoleBinding: tables.role_bindings,
+    values.Token: tables.tokens,
+    values.App: tables.apps,
+    values.Package: tables.packages,
+    values.Build: tables.builds,
+    values.Droplet: tables.droplets,
+    values.Release: tables.releases,
+    values.Instance: tables.instances,
+    values.Task: tables.tasks,
+    values.Domain: tables.domains,
+    values.Operation: tables.operations,
+    values.Event: tables.events,
+}
+
+assert Reason  # its JSON shape {"code", "facts"} is what the JSONB columns `reason` and `failed` hold

@@ -1,0 +1,380 @@
+"""Transactions: `reading()` and `writing()`, and the questions that can be asked in them.
+
+Most questions are "the one with this id" and "those whose fields equal this": `one`, `find`, `lock`, `insert`,
+`update`, `delete` serve every noun. What needs more than equality has a method with a name.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import orjson
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gongfang.domain.errors import Conflict, Unavailable
+from gongfang.domain.values import App, Event, JsonObject, Operation, Permission, RoleBinding, Token, User
+from gongfang.state import tables
+from gongfang.state.codec import NOUNS, Codec
+from gongfang.state.crypto import Keyring
+from gongfang.state.hub import Hub, Wake
+from gongfang.state.records import Idempotent, LoginRecord, Scope, TokenRecord
+
+T = TypeVar("T")
+
+
+def _to_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+ACTIVE = ("pending", "running")
+
+
+class Codecs:
+    """A codec for each noun, made when first asked for."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self.keyring = keyring
+        self._codecs: dict[type[Any], Codec[Any]] = {}
+
+    def of(self, noun: type[T]) -> Codec[T]:
+        codec = self._codecs.get(noun)
+        if codec is None:
+            codec = self._codecs[noun] = Codec(noun, NOUNS[noun], self.keyring)
+        return codec
+
+
+def _equal(table: Table, equals: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    for name, value in equals.items():
+        column = table.c[name]
+        if isinstance(value, list | tuple | set | frozenset):
+            conditions.append(column.in_(list(value)))  # pyright: ignore[reportUnknownArgumentType]
+        elif value is None:
+            conditions.append(column.is_(None))
+        else:
+            conditions.append(column == value)
+    return conditions
+
+
+def _within(table: Table, scope: Scope | None) -> list[ColumnElement[bool]]:
+    """What the scope lets see. A tenant sees itself; an organisation's member sees the tenant above it, too."""
+    if scope is None or scope.everything:
+        return []
+    ways: list[ColumnElement[bool]] = []
+    for level, ids in (
+        ("tenant_id", scope.tenants),
+        ("organization_id", scope.organizations),
+        ("space_id", scope.spaces),
+    ):
+        own = {"tenants": "tenant_id", "organizations": "organization_id", "spaces": "space_id"}.get(table.name)
+        column = table.c.id if own == level else table.c.get(level)
+        if ids and column is not None:
+            ways.append(column.in_(ids))
+    return [or_(*ways) if ways else tables.tenants.c.id.is_(None) & False]
+
+
+class Reading:
+    """One read-only transaction."""
+
+    def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
+        self._connection = connection
+        self._codecs = codecs
+
+    async def _rows(self, statement: Any) -> Sequence[Mapping[str, Any]]:
+        return (await self._connection.execute(statement)).mappings().all()  # pyright: ignore[reportReturnType]
+
+    async def one(self, noun: type[T], key: str) -> T | None:
+        """The one with this id, or None."""
+        found = await self.find(noun, limit=1, id=key)
+        return found[0] if found else None
+
+    async def find(
+        self,
+        noun: type[T],
+        *,
+        scope: Scope | None = None,
+        order: str = "id",
+        descending: bool = False,
+        after: Any = None,
+        limit: int | None = None,
+        where: Iterable[ColumnElement[bool]] = (),
+        **equals: Any,
+    ) -> list[T]:
+        """Those whose fields equal (or, for a list, are among) the values given; `after`: past this `order` value."""
+        codec = self._codecs.of(noun)
+        table = codec.table
+        conditions = [*_equal(table, equals), *_within(table, scope), *where]
+        if after is not None:
+            conditions.append(table.c[order] < after if descending else table.c[order] > after)
+        ordering = table.c[order].desc() if descending else table.c[order]
+        statement = select(*codec.columns).where(*conditions).order_by(ordering)
+        if limit is not None:
+            statement = statement.limit(limit)
+        found = [codec.decode(row) for row in await self._rows(statement)]
+        if noun is User and found:
+            return await self._with_bindings(found)
+        return found
+
+    async def _with_bindings(self, users: list[Any]) -> list[Any]:
+        from dataclasses import replace
+
+        bindings = await self.find(RoleBinding, user_id=[u.id for u in users])
+        return [replace(u, bindings=tuple(b for b in bindings if b.user_id == u.id)) for u in users]
+
+    async def count(self, noun: type[Any], **equals: Any) -> int:
+        table = NOUNS[noun]
+        rows = await self._rows(select(func.count().label("n")).select_from(table).where(*_equal(table, equals)))
+        return int(rows[0]["n"])
+
+    async def apps(
+        self,
+        *,
+        scope: Scope,
+        labels: Mapping[str, str],
+        after: str | None,
+        limit: int,
+        **equals: Any,
+    ) -> list[App]:
+        """A page of apps, by filters and labels (all of them must be there)."""
+        where = [tables.apps.c.labels.contains(dict(labels))] if labels else []
+        return await self.find(App, scope=scope, after=after, limit=limit, where=where, **equals)
+
+    async def app_ids(self) -> list[str]:
+        return [row["id"] for row in await self._rows(select(tables.apps.c.id))]
+
+    async def active_operations(self, app_id: str) -> list[Operation]:
+        return await self.find(Operation, app_id=app_id, status=ACTIVE)
+
+    async def last_number(self, noun: type[Any], column: str, **equals: Any) -> int:
+        """The highest value of a counter column among those that match; 0 where there is none."""
+        table = NOUNS[noun]
+        rows = await self._rows(select(func.max(table.c[column]).label("n")).where(*_equal(table, equals)))
+        return int(rows[0]["n"] or 0)
+
+    async def events(
+        self,
+        *,
+        scope: Scope,
+        after: int | None = None,
+        before: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tag: str | None = None,
+        descending: bool = False,
+        limit: int = 100,
+        **equals: Any,
+    ) -> list[Event]:
+        """Events in the order they happened (or backwards). `tag` may end in `*`."""
+        table = tables.events
+        where: list[ColumnElement[bool]] = []
+        if after is not None:
+            where.append(table.c.seq > after)
+        if before is not None:
+            where.append(table.c.seq < before)
+        if since is not None:
+            where.append(table.c.at >= since)
+        if until is not None:
+            where.append(table.c.at < until)
+        if tag is not None:
+            where.append(table.c.tag.startswith(tag[:-1], autoescape=True) if tag.endswith("*") else table.c.tag == tag)
+        return await self.find(
+            Event, scope=scope, order="seq", descending=descending, limit=limit, where=where, **equals
+        )
+
+    async def token_by_hash(self, digest: str) -> TokenRecord | None:
+        """The token and its user, in two queries; the caller checks expiry."""
+        found = await self.find(Token, limit=1, hash=digest)
+        if not found:
+            return None
+        user = await self.one(User, found[0].user_id)
+        return TokenRecord(found[0], user) if user else None
+
+    async def login(self, name: str) -> LoginRecord | None:
+        rows = await self._rows(select(tables.users).where(tables.users.c.name == name))
+        if not rows:
+            return None
+        row = rows[0]
+        user = (await self._with_bindings([self._codecs.of(User).decode(_only(row, self._codecs.of(User)))]))[0]
+        return LoginRecord(user, row["password_hash"], row["failed_logins"], row["locked_until"])
+
+    async def idempotent(self, key: str) -> Idempotent | None:
+        rows = await self._rows(select(tables.idempotency).where(tables.idempotency.c.key == key))
+        if not rows:
+            return None
+        row = rows[0]
+        body = orjson.loads(self._codecs.keyring.open(row["body"])) if row["body"] else None
+        return Idempotent(row["key"], row["fingerprint"], row["status"], body, row["created_at"])
+
+
+def _only(row: Mapping[str, Any], codec: Codec[Any]) -> dict[str, Any]:
+    return {c.name: row[c.name] for c in codec.columns}
+
+
+class Writing(Reading):
+    """One read-write transaction. Wake-ups and events are published after its commit."""
+
+    def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
+        super().__init__(connection, codecs)
+        self.wakes: list[Wake] = []
+
+    def wake(self, kind: str, key: str) -> None:
+        self.wakes.append(Wake(kind, key))
+
+    async def lock(self, noun: type[T], key: str) -> T | None:
+        """The one with this id, held against other writers until the end of the transaction."""
+        codec = self._codecs.of(noun)
+        rows = await self._rows(select(*codec.columns).where(codec.table.c.id == key).with_for_update())
+        return codec.decode(rows[0]) if rows else None
+
+    async def insert(self, value: Any, **more: Any) -> None:
+        """A new one; `more`: columns that the value does not show (hashes). A name taken raises IntegrityError,
+        which `Database.writing` turns into `Conflict("name_taken")`."""
+        codec: Codec[Any] = self._codecs.of(cast(type[Any], type(value)))
+        await self._connection.execute(insert(codec.table).values(**codec.encode_whole(value), **more))
+
+    async def update(self, noun: type[T], key: str, **changes: Any) -> T | None:
+        """Changes some fields; answers the value as it is now, None where there is none with this id."""
+        codec = self._codecs.of(noun)
+        statement = (
+            update(codec.table).where(codec.table.c.id == key).values(**codec.encode(changes)).returning(*codec.columns)
+        )
+        rows = await self._rows(statement)
+        return codec.decode(rows[0]) if rows else None
+
+    async def delete(self, noun: type[Any], **equals: Any) -> int:
+        """Deletes those that match (at least one condition); answers how many."""
+        if not equals:
+            raise ValueError("delete needs a condition")
+        table = NOUNS[noun]
+        return (await self._connection.execute(delete(table).where(*_equal(table, equals)))).rowcount
+
+    async def event(
+        self,
+        tag: str,
+        *,
+        at: datetime,
+        actor_id: str | None = None,
+        actor_name: str | None = None,
+        source: str | None = None,
+        tenant_id: str | None = None,
+        organization_id: str | None = None,
+        space_id: str | None = None,
+        app_id: str | None = None,
+        object_id: str | None = None,
+        data: JsonObject | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Writes down what happened, in this same transaction. `data` never holds a secret."""
+        row = {
+            "at": at,
+            "tag": tag,
+            "actor_id": actor_id,
+            "actor_name": actor_name,
+            "source": source,
+            "tenant_id": tenant_id,
+            "organization_id": organization_id,
+            "space_id": space_id,
+            "app_id": app_id,
+            "object_id": object_id,
+            "data": orjson.loads(orjson.dumps(data or {})),
+            "request_id": request_id,
+        }
+        await self._connection.execute(insert(tables.events).values(row))
+        self.wake("event", tag)
+
+    async def claim_idempotency(self, key: str, fingerprint: str, now: datetime) -> bool:
+        """Whether the key is this call's to answer; False where it is taken already."""
+        statement = (
+            pg_insert(tables.idempotency)
+            .values(key=key, fingerprint=fingerprint, created_at=now)
+            .on_conflict_do_nothing()
+        )
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def answer_idempotency(self, key: str, status: int, body: JsonObject) -> None:
+        sealed = self._codecs.keyring.seal(orjson.dumps(body).decode())
+        table = tables.idempotency
+        await self._connection.execute(update(table).where(table.c.key == key).values(status=status, body=sealed))
+
+    async def forget_idempotency(self, *, key: str | None = None, before: datetime | None = None) -> None:
+        table = tables.idempotency
+        condition = table.c.key == key if key is not None else table.c.created_at < before
+        await self._connection.execute(delete(table).where(condition))
+
+    async def note_login(self, user_id: str, *, failed: int, locked_until: datetime | None) -> None:
+        table = tables.users
+        await self._connection.execute(
+            update(table).where(table.c.id == user_id).values(failed_logins=failed, locked_until=locked_until)
+        )
+
+    async def set_password(self, user_id: str, password_hash: str) -> None:
+        table = tables.users
+        await self._connection.execute(update(table).where(table.c.id == user_id).values(password_hash=password_hash))
+
+    async def end_other_builds(self, app_id: str, now: datetime, *, keep: str | None) -> None:
+        """Marks an app's unfinished builds cancelled, all but one."""
+        table = tables.builds
+        where = and_(table.c.app_id == app_id, table.c.state.in_(ACTIVE), table.c.id != (keep or ""))
+        await self._connection.execute(update(table).where(where).values(state="cancelled", finished_at=now))
+
+
+class Database:
+    """The store. `url`: `postgresql+asyncpg://…`. Errors: `Unavailable("database_away")`, `Conflict("name_taken")`."""
+
+    def __init__(self, url: str, keyring: Keyring, hub: Hub, *, pool_size: int = 10) -> None:
+        self.hub = hub
+        self._codecs = Codecs(keyring)
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=30,
+            json_serializer=_to_json,
+            json_deserializer=orjson.loads,
+            connect_args={"timeout": 10, "command_timeout": 60},
+        )
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` where the database can't be asked."""
+        async with self.reading() as tx:
+            await tx.count(Token, id="")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[Reading]:
+        with _translated():
+            async with self._engine.connect() as connection:
+                yield Reading(connection, self._codecs)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[Writing]:
+        """Commits at the end of the block, rolls back on any error, then publishes what was woken."""
+        with _translated():
+            async with self._engine.begin() as connection:
+                tx = Writing(connection, self._codecs)
+                yield tx
+        self.hub.publish(tx.wakes)
+
+
+@contextmanager
+def _translated():
+    """The driver's errors in the platform's words."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict("name_taken") from error
+    except (InterfaceError, ConnectionError, OSError, TimeoutError) as error:
+        raise Unavailable("database_away", retry_after=2) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("database_away", retry_after=2) from error
+        raise
+
+
+__all__ = ["Database", "Permission", "Reading", "Writing"]

@@ -1,0 +1,43 @@
+"""Values that are asked of and told by the store, and are nobody else's nouns."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gongfang.domain.values import JsonObject, Token, User
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a caller may see of a list: everything, or what lies in these tenants, organisations and spaces."""
+
+    everything: bool = False
+    tenants: frozenset[str] = frozenset()
+    organizations: frozenset[str] = frozenset()
+    spaces: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRecord:
+    """A user with what a log-in is checked against, and how often it went wrong lately."""
+
+    user: User
+    password_hash: str
+    failed_logins: int
+    locked_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    token: Token
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotent:
+    """The first answer to a POST with an `Idempotency-Key`; `status` None while it is being worked on."""
+
+    key: str
+    fingerprint: str  # of method, path and body: another request under the same key is an error
+    status: int | None
+    body: JsonObject | None
+    created_at: datetime
