@@ -9,5 +9,18 @@ from gongfang.state.crypto import Keyring
 from gongfang.state.database import Database, Reading, Writing
 from gongfang.state.hub import Hub, Wake
 from gongfang.state.records import Idempotent, LoginRecord, Scope
+from gongfang.state.schema import migrate, schema_differences
 
-__all__ = ["Database", "Hub", "Idempotent", "Keyring", "LoginRecord", "Reading", "Scope", "Wake", "Writing"]
+__all__ = [
+    "Database",
+    "Hub",
+    "Idempotent",
+    "Keyring",
+    "LoginRecord",
+    "Reading",
+    "Scope",
+    "Wake",
+    "Writing",
+    "migrate",
+    "schema_differences",
+]

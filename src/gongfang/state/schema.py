@@ -1,0 +1,50 @@
+"""The schema's version: brought up to date at start, under a lock, so that two starts at once do it once."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from gongfang.state.tables import metadata
+
+_LOCK = 0x676F6E67  # "gong": the advisory lock that guards migrations
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    connection.execute(text("SET lock_timeout = '10s'"))
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    command.upgrade(_config(connection), "head")
+
+
+async def migrate(url: str) -> None:
+    """Brings the database at `url` (`postgresql+asyncpg://…`) to the newest schema; does nothing where it is."""
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def schema_differences(url: str) -> list[Any]:
+    """What the migrations leave different from `tables`: empty, or a migration was forgotten."""
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(
+                lambda sync: list(compare_metadata(MigrationContext.configure(sync), metadata))
+            )
+    finally:
+        await engine.dispose()
