@@ -34,14 +34,16 @@ class EdgeApp:
 @dataclass(frozen=True, slots=True)
 class EdgeStatus:
     connected: bool
-    acknowledged: bool  # everything pushed so far has been acknowledged
+    acknowledged: bool  # everything wanted has been sent and answered (a refusal is an answer, see last_rejection)
     apps: int
     last_ack_at: datetime | None
     last_rejection: str | None
 
 
 class Edge(Protocol):
-    """Errors: `Rejected("edge_rejected")` with Envoy's words (the rest stays served), `Unavailable("edge_away")`."""
+    """Errors: `Rejected("edge_rejected")` with Envoy's words (the rest stays served), `Rejected("edge_host_invalid")`
+    and `Rejected("edge_host_taken")` before anything is sent, `Unavailable("edge_away")`, and of `in_flight`
+    `Unavailable("edge_unreadable")`."""
 
     async def open(self) -> None: ...
 
@@ -50,7 +52,8 @@ class Edge(Protocol):
         ...
 
     async def replace_all(self, apps: Sequence[EdgeApp]) -> None:
-        """The whole of it, when the control plane starts: what is not named is removed. Does not wait."""
+        """The whole of it, when the control plane starts: what is not named is removed. Does not wait, and raises
+        nothing: a host that cannot be served is left out, and `last_rejection` tells of it."""
         ...
 
     async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
@@ -60,7 +63,11 @@ class Edge(Protocol):
     async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None: ...
 
     async def in_flight(self, app_id: str, endpoints: Sequence[EdgeEndpoint]) -> dict[EdgeEndpoint, int]:
-        """Requests (WebSockets too) that each endpoint is answering now; one that the edge doesn't know has 0."""
+        """Requests (WebSockets too) that each endpoint is answering now; one that the edge doesn't know has 0.
+
+        An endpoint that was applied as draining and is seen at 0 stays at 0: then it can be stopped. One that was
+        taken out altogether is not counted any more, though what it has in flight still ends well.
+        """
         ...
 
     def status(self) -> EdgeStatus: ...

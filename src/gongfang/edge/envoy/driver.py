@@ -1,0 +1,199 @@
+"""`EnvoyEdge`: keeps one Envoy in step with the wanted apps, and tells what Envoy has confirmed.
+
+It owns the table of wanted resources; the discovery server sends from it whatever differs from what Envoy has. Envoy
+itself runs as a workload that `main` starts; it may come, go and come back at any time, and so may this process.
+"""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import structlog
+
+from gongfang.domain.clock import Clock, utc_now
+from gongfang.domain.errors import Rejected, Unavailable
+from gongfang.edge import snapshot
+from gongfang.edge.envoy.admin import Admin
+from gongfang.edge.envoy.ads import AdsServer
+from gongfang.edge.envoy.config import EnvoyConfig, listener
+from gongfang.edge.interface import EdgeApp, EdgeEndpoint, EdgeStatus
+from gongfang.edge.resources import Key, Kind, Resource
+
+# Envoy confirms from its main thread; its workers take the change in a moment later, at their next turn.
+WORKERS_S = 0.1
+# A listener is refused where its port is still another's: Envoy does not try again by itself.
+LISTENER_RETRY_S = 1.0
+
+_log = structlog.get_logger("edge")
+
+
+class EnvoyEdge:
+    """See `interface.Edge`. All calls belong to one event loop."""
+
+    def __init__(self, config: EnvoyConfig, *, clock: Clock = utc_now) -> None:
+        self._config = config
+        self._clock = clock
+        self._apps: dict[str, EdgeApp] = {}
+        self._owners: dict[str, str] = {}  # host: app id
+        self._wanted: dict[Kind, dict[str, Resource]] = {kind: {} for kind in Kind}
+        self._ads = AdsServer(self._wanted, self._heard)
+        self._admin = Admin(config.admin_socket)
+        self._waiting: defaultdict[Key, set[asyncio.Future[None]]] = defaultdict(set)
+        self._confirmed_at: dict[str, float] = {}  # app id: loop time of its last confirmed change
+        self._retry: asyncio.TimerHandle | None = None
+        self._last_ack_at: datetime | None = None
+        self._last_rejection: str | None = None
+        edge = listener(config)
+        self._wanted[Kind.listener][edge.key.name] = edge
+
+    # --- interface.Edge ----------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        await self._ads.open(self._config.xds_socket)
+
+    async def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        await self._ads.close()
+        await self._admin.close()
+
+    async def replace_all(self, apps: Sequence[EdgeApp]) -> None:
+        accepted, faults = snapshot.settle(apps)
+        for fault in faults:
+            self._last_rejection = str(fault)
+            _log.warning("edge_host_left_out", code=fault.code, **fault.facts)
+        self._owners = {host: app_id for app_id, app in accepted.items() for host in app.hosts}
+        changed: set[Key] = set()
+        # Those that go, first: a host may move between apps.
+        for app_id in self._apps.keys() - accepted.keys():
+            changed.update(self._put(self._apps.pop(app_id), None))
+            self._confirmed_at.pop(app_id, None)
+        before, self._apps = self._apps, accepted
+        for app_id in list(accepted):
+            # Another call may have changed it while this one made way.
+            changed.update(self._put(before.get(app_id), self._apps.get(app_id)))
+            await asyncio.sleep(0)  # thousands of apps must not hold up everything else
+        self._ads.changed(changed)
+
+    async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
+        snapshot.check(app, self._owners)
+        before = self._apps.get(app.app_id)
+        self._disown(before)
+        self._apps[app.app_id] = app
+        self._owners.update(dict.fromkeys(app.hosts, app.app_id))
+        keys = self._put(before, app)
+        self._ads.changed(keys)
+        await self._confirm(app, keys, timeout_s)
+
+    async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None:
+        app = self._apps.pop(app_id, None)
+        if app is None:
+            return
+        self._disown(app)
+        keys = self._put(app, None)
+        self._ads.changed(keys)
+        await self._confirm(app, keys, timeout_s)
+        if app_id not in self._apps:
+            self._confirmed_at.pop(app_id, None)
+
+    async def in_flight(self, app_id: str, endpoints: Sequence[EdgeEndpoint]) -> dict[EdgeEndpoint, int]:
+        """See `interface.Edge`. Waits until a change confirmed just now has reached all of Envoy's threads, so that an
+        endpoint that drains and is seen at 0 stays at 0. Raises `Unavailable("edge_unreadable")`."""
+        since = asyncio.get_running_loop().time() - self._confirmed_at.get(app_id, 0.0)
+        if since < WORKERS_S:
+            await asyncio.sleep(WORKERS_S - since)
+        active = await self._admin.active_requests(f"^{re.escape(snapshot.cluster_name(app_id))}$")
+        return {endpoint: active.get((endpoint.host, endpoint.port), 0) for endpoint in endpoints}
+
+    def status(self) -> EdgeStatus:
+        session = self._ads.session
+        return EdgeStatus(
+            connected=session is not None,
+            acknowledged=session is not None and session.quiet(),
+            apps=len(self._apps),
+            last_ack_at=self._last_ack_at,
+            last_rejection=self._last_rejection,
+        )
+
+    # --- the table ---------------------------------------------------------------------------------------------------
+
+    def _disown(self, app: EdgeApp | None) -> None:
+        if app is None:
+            return
+        for host in app.hosts:
+            if self._owners.get(host) == app.app_id:
+                del self._owners[host]
+
+    def _put(self, before: EdgeApp | None, app: EdgeApp | None) -> list[Key]:
+        """Puts an app's resources in the table. Returns all keys of it, old and new, in the order in which Envoy
+        confirms them: what is added from the cluster up, then what is taken away from the scopes down."""
+        made = snapshot.resources(app) if app is not None else {}
+        gone = [key for key in (snapshot.resources(before) if before is not None else {}) if key not in made]
+        for key in gone:
+            if key.kind is not Kind.scope or self._owners.get(key.name) is None:
+                self._wanted[key.kind].pop(key.name, None)
+        for key, resource in made.items():
+            self._wanted[key.kind][key.name] = resource
+        order = list(Kind)
+        return [
+            *sorted(made, key=lambda key: order.index(key.kind)),
+            *sorted(gone, key=lambda key: -order.index(key.kind)),
+        ]
+
+    # --- what Envoy says ---------------------------------------------------------------------------------------------
+
+    def _heard(self, keys: Sequence[Key]) -> None:
+        session = self._ads.session
+        if keys:
+            self._last_ack_at = self._clock()
+        for key in keys:
+            words = session.refusal(key) if session is not None else None
+            if words is not None:
+                self._note_refusal(key, words)
+        self._wake(keys if keys else list(self._waiting))
+
+    def _note_refusal(self, key: Key, words: str) -> None:
+        self._last_rejection = f"{key.name}: {words}"
+        _log.warning("edge_refused", kind=key.kind.name, name=key.name, detail=words)
+        if key.kind is Kind.listener:
+            self._retry = asyncio.get_running_loop().call_later(LISTENER_RETRY_S, self._ads.retry, key)
+
+    def _wake(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            for waiter in self._waiting.pop(key, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _confirm(self, app: EdgeApp, keys: Sequence[Key], timeout_s: float) -> None:
+        name = app.name or app.app_id
+        try:
+            async with asyncio.timeout(timeout_s):
+                for key in keys:
+                    await self._settled(key, name)
+        except TimeoutError:
+            raise Unavailable("edge_away", app=name, seconds=timeout_s) from None
+        self._confirmed_at[app.app_id] = asyncio.get_running_loop().time()
+
+    async def _settled(self, key: Key, app: str) -> None:
+        """Returns when Envoy has confirmed whatever is wanted of a key by then."""
+        loop = asyncio.get_running_loop()
+        while True:
+            session = self._ads.session
+            if session is not None:
+                if session.settled(key):
+                    return
+                words = session.refusal(key)
+                if words is not None:
+                    raise Rejected("edge_rejected", app=app, detail=words)
+            waiter = loop.create_future()
+            self._waiting[key].add(waiter)
+            try:
+                await waiter
+            finally:
+                waiters = self._waiting.get(key)
+                if waiters is not None:
+                    waiters.discard(waiter)
+                    if not waiters:
+                        del self._waiting[key]
