@@ -1,0 +1,49 @@
+"""What every driver refuses, before it does anything. Specifications come from inside, names in them from outside."""
+
+import posixpath
+import re
+
+from gongfang.domain.errors import Rejected
+from gongfang.runtimes.interface import Limits, WorkloadSpec
+
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def check_id(workload_id: str) -> None:
+    """Raises `Rejected("workload_id_invalid")`: ids become names of files and control groups."""
+    if not _ID.fullmatch(workload_id):
+        raise Rejected("workload_id_invalid", id=repr(workload_id[:80]))
+
+
+def check_spec(spec: WorkloadSpec) -> None:
+    """Raises `Rejected` for what cannot be run on any driver."""
+    check_id(spec.id)
+    if not spec.command or not spec.command[0]:
+        raise Rejected("command_empty")
+    if any("\0" in word for word in spec.command):
+        raise Rejected("value_has_nul", field="command")
+    for name, value in spec.environment.items():
+        if not name or "=" in name or "\0" in name:
+            raise Rejected("environment_name_invalid", name=repr(name[:80]))
+        if "\0" in value:
+            raise Rejected("value_has_nul", field=name)
+    _check_path(spec.workdir, root_allowed=True)
+    for mount in spec.mounts:
+        _check_path(mount.target, root_allowed=False)
+        _check_path(str(mount.source), root_allowed=False)
+    if spec.uid is not None and spec.uid <= 0:
+        raise Rejected("uid_invalid", uid=spec.uid)
+    _check_limits(spec.limits)
+
+
+def _check_path(path: str, *, root_allowed: bool) -> None:
+    plain = posixpath.isabs(path) and "\0" not in path and ".." not in path.split("/")
+    if not plain or (not root_allowed and posixpath.normpath(path).strip("/") == ""):
+        raise Rejected("path_invalid", path=repr(path[:200]))
+
+
+def _check_limits(limits: Limits) -> None:
+    for name in ("memory_bytes", "cpu_cores", "processes", "open_files", "wall_s"):
+        value: float | None = getattr(limits, name)
+        if value is not None and value <= 0:
+            raise Rejected("limit_invalid", name=name)

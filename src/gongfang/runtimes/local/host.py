@@ -1,0 +1,105 @@
+"""Finds out, by really trying, what isolation this machine allows. Once, when the driver is opened."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from gongfang.domain.errors import Rejected
+from gongfang.runtimes.interface import WorkloadKind, WorkloadSpec
+from gongfang.runtimes.local.launch import memory_file
+from gongfang.runtimes.local.sandbox import (
+    Descriptors,
+    Host,
+    Inside,
+    Isolation,
+    bwrap_arguments,
+    command,
+    group,
+    passwd,
+)
+
+_TRIAL_S = 20.0
+_SETPRIV = ("--reuid", "{uid}", "--regid", "{uid}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--")
+# Where util-linux is missing. Capabilities go with the user id; `bwrap` has set "no new privileges" before.
+_PYTHON_LAUNCHER = """
+import os, sys
+user, words = int(sys.argv[1]), sys.argv[2:]
+os.setgroups([]); os.setgid(user); os.setuid(user)
+try:
+    os.execvp(words[0], words)
+except OSError as error:
+    print(f"{words[0]}: {error.strerror}", file=sys.stderr)
+    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+"""
+
+
+def find_launcher() -> tuple[str, ...]:
+    """What gives up root in front of a command; empty for an ordinary user. Raises `Rejected` where nothing can."""
+    if os.geteuid() != 0:
+        return ()
+    for folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        if os.access(f"{folder}/setpriv", os.X_OK):
+            return (f"{folder}/setpriv", *_SETPRIV)
+    python = next((p for p in ("/usr/bin/python3", "/usr/local/bin/python3", sys.executable) if _is_shown(p)), None)
+    if python is None:
+        raise Rejected("workload_launcher_missing")
+    return (python, "-I", "-S", "-c", _PYTHON_LAUNCHER, "{uid}")
+
+
+def _is_shown(path: str) -> bool:
+    return path.startswith("/usr/") and os.access(path, os.X_OK) and Path(path).resolve().is_relative_to("/usr")
+
+
+async def find_isolation(host: Host, bwrap: str | None, why_no_bwrap: str, scratch: Path, uid: int) -> Isolation:
+    """Tries a sandbox with an overlay, else one without, and says what the machine answered.
+
+    `scratch`: a folder to try the overlay on. `uid`: the user id that the trial runs as, if root.
+    """
+    launcher = find_launcher()
+    as_root = os.geteuid() == 0
+    if bwrap is None:
+        return Isolation(None, as_root, False, launcher, why_no_bwrap)
+    full = Isolation(bwrap, as_root, True, launcher)
+    said = await asyncio.to_thread(_try, host, full, scratch, uid)
+    if said is None:
+        return full
+    without = Isolation(bwrap, as_root, False, launcher, why_no_overlay=said)
+    said = await asyncio.to_thread(_try, host, without, scratch, uid)
+    if said is None:
+        return without
+    return Isolation(None, as_root, False, launcher, said)
+
+
+def _try(host: Host, isolation: Isolation, scratch: Path, uid: int) -> str | None:
+    """Runs `true` in a sandbox. None where that went well, else the last line of what was said."""
+    assert isolation.bwrap is not None
+    folder = scratch / "trial"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    owner, owner_group = (uid, uid) if isolation.as_root else (os.geteuid(), os.getegid())
+    spec = WorkloadSpec("trial", WorkloadKind.task, ("true",))
+    inside = Inside(spec, owner, owner_group, None, droplet=folder)
+    fds = Descriptors(passwd=memory_file("passwd", passwd(inside)), group=memory_file("group", group(inside)))
+    words = bwrap_arguments(host, isolation, inside, {"PATH": "/usr/bin:/bin"}, fds)
+    try:
+        done = subprocess.run(
+            [isolation.bwrap, *words, "--", *command(isolation, inside)],
+            pass_fds=(fds.passwd, fds.group),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TRIAL_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    finally:
+        for number in (fds.passwd, fds.group):
+            os.close(number)
+        shutil.rmtree(folder, ignore_errors=True)
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else f"exit code {done.returncode}"

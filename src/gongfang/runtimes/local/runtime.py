@@ -1,0 +1,410 @@
+"""The driver of one machine: each workload is a sandbox in a session of its own, which outlives the control plane.
+
+    start    check → tools, droplet, slot, locks, control groups → record → launch (`launch`) → the sandbox stands
+    end      the launcher's pidfd becomes readable → what is left is ended → the exit is read and written down → told
+    open     records are read; what runs (by pid, start time and boot) is adopted, what ended meanwhile is concluded
+
+All that is known stands in the workloads' folders (`records`); memory holds only what makes it quick.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gongfang.domain.clock import Clock, utc_now
+from gongfang.domain.errors import GongfangError, Rejected
+from gongfang.runtimes.broadcast import Broadcast, Listener
+from gongfang.runtimes.checks import check_id, check_spec
+from gongfang.runtimes.interface import (
+    Capabilities,
+    Guarantee,
+    Handle,
+    LogChunk,
+    LogMark,
+    Mount,
+    Observation,
+    Phase,
+    Usage,
+    WorkloadSpec,
+)
+from gongfang.runtimes.local import plain, sandbox
+from gongfang.runtimes.local.cgroups import Cgroups
+from gongfang.runtimes.local.host import find_isolation
+from gongfang.runtimes.local.launch import Launch, spawn, take_locks
+from gongfang.runtimes.local.logs import LogKeeper, OutputLog
+from gongfang.runtimes.local.ports import Ports
+from gongfang.runtimes.local.processes import boot_id, gone, readable, stat
+from gongfang.runtimes.local.records import Folder, Record
+from gongfang.runtimes.local.sandbox import FDS, Inside, Isolation
+from gongfang.runtimes.local.workload import Workload, adopt
+from gongfang.runtimes.tools import EnsureDroplet, EnsureTool
+
+LOG_LIMIT_BYTES = 16 << 20
+UID_BASE = 200_000
+_WALL_GRACE_S = 5.0
+_LIMITS = (("memory_limit", "memory"), ("cpu_limit", "cpu"), ("process_limit", "pids"))
+
+
+class LocalRuntime:
+    """The driver. `gongfang.runtimes.interface.Runtime` says what its methods promise.
+
+    `home`: its folder; one driver a home at a time. `tool`, `droplet`: where it gets these from; `tool("bwrap")` must
+    name the executable `bwrap`. `port_range`: first and last port. As root each workload gets the user id `uid_base` +
+    its port's place in the range. `log_limit`: bytes of output kept of each workload. `sandboxed` False: don't even
+    try to make a sandbox.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        tool: EnsureTool,
+        droplet: EnsureDroplet,
+        port_range: tuple[int, int] = (20000, 29999),
+        uid_base: int = UID_BASE,
+        log_limit: int = LOG_LIMIT_BYTES,
+        sandboxed: bool = True,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._folder = home / "workloads"
+        self._scratch = home / "scratch"
+        self._tool = tool
+        self._droplet = droplet
+        self._first_port = port_range[0]
+        self._uid_base = uid_base
+        self._log_limit = log_limit
+        self._sandboxed = sandboxed
+        self._clock = clock
+        self._ports = Ports(home, *port_range)
+        self._cgroups = Cgroups(home)
+        self._host = sandbox.look_at_host()
+        self._isolation = Isolation(None, os.geteuid() == 0, False, ())
+        self._workloads: dict[str, Workload] = {}
+        self._starting: dict[str, asyncio.Task[Handle]] = {}
+        self._broadcast = Broadcast()
+        self._logs = LogKeeper(clock)
+        self._log_task: asyncio.Task[None] | None = None
+
+    # --- opening and closing ---------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._cgroups.open()
+        await self._find_isolation()
+        boot = boot_id()
+        for path in sorted(self._folder.iterdir()):
+            await self._adopt(Folder(path), boot)
+        self._cgroups.remove_others(each.id for each in self._workloads.values() if each.end is None)
+        self._log_task = asyncio.create_task(self._logs.run(), name="runtime-logs")
+
+    async def close(self) -> None:
+        starting = list(self._starting.values())
+        if starting:
+            await asyncio.wait(starting)  # half a start is worse than a late close
+        tasks = [each.task for each in self._workloads.values() if each.task is not None]
+        if self._log_task is not None:
+            tasks.append(self._log_task)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for each in self._workloads.values():
+            each.cancel_timers()
+        self._workloads.clear()
+        self._broadcast.close()
+        self._cgroups.close()
+
+    def capabilities(self) -> Capabilities:
+        isolation = self._isolation
+        sandboxed = isolation.bwrap is not None
+        found: list[Guarantee] = []
+        for name, part in _LIMITS:
+            has = self._cgroups.has(part)
+            found.append(Guarantee(name, has, "" if has else "no_cgroup", {} if has else {"controller": part}))
+        own_user = isolation.as_root and sandboxed
+        found.append(Guarantee("own_user", own_user, "" if own_user else "no_own_user"))
+        for name in ("own_filesystem", "own_processes"):
+            why = {} if sandboxed else {"detail": isolation.why_no_sandbox}
+            found.append(Guarantee(name, sandboxed, "" if sandboxed else "no_sandbox", why))
+        writable = isolation.overlay or not sandboxed
+        why = {} if writable else {"detail": isolation.why_no_overlay}
+        found.append(Guarantee("writable_app", writable, "" if writable else "no_overlay", why))
+        found.append(Guarantee("own_network", False, "network_shared"))
+        return Capabilities("local", tuple(found))
+
+    # --- starting --------------------------------------------------------------------------------------------------
+
+    async def start(self, spec: WorkloadSpec) -> Handle:
+        check_spec(spec)
+        known = self._workloads.get(spec.id)
+        if known is not None:
+            return known.handle()
+        task = self._starting.get(spec.id)
+        if task is None:
+            task = asyncio.create_task(self._start(spec), name=f"start {spec.id}")
+            self._starting[spec.id] = task
+            task.add_done_callback(lambda _: self._starting.pop(spec.id, None))
+        return await asyncio.shield(task)  # a caller that goes away leaves no half start behind
+
+    async def _start(self, spec: WorkloadSpec) -> Handle:
+        tools = await asyncio.gather(*(self._tool(name) for name in spec.tools))
+        droplet = None if spec.droplet is None else await self._droplet(spec.droplet)
+        port = self._ports.take()
+        folder = Folder(self._folder / spec.id)
+        locks: list[int] = []
+        try:
+            uid, gid = self._user(spec, port)
+            inside = Inside(spec, uid, gid, port if spec.wants_port else None, tools, droplet)
+            for mount in spec.mounts:
+                if not mount.source.exists():
+                    raise Rejected("mount_missing", path=str(mount.source))
+            locks = take_locks([mount.source for mount in spec.mounts if mount.lock])
+            if self._isolation.as_root:
+                await self._own(spec.mounts, uid, gid)
+            return await self._launch(inside, folder, port, locks)
+        except BaseException:
+            self._ports.give_back(port)
+            self._cgroups.remove(spec.id)
+            shutil.rmtree(folder.path, ignore_errors=True)
+            raise
+        finally:
+            for number in locks:
+                os.close(number)
+
+    async def _launch(self, inside: Inside, folder: Folder, port: int, locks: Sequence[int]) -> Handle:
+        spec = inside.spec
+        folder.path.mkdir(mode=0o700)
+        record = Record(
+            id=spec.id,
+            kind=spec.kind,
+            labels=dict(spec.labels),
+            limits=spec.limits,
+            port=port,
+            wants_port=spec.wants_port,
+            uid=inside.uid,
+            boot=boot_id(),
+            nonce=secrets.token_hex(8),
+            sandboxed=self._isolation.bwrap is not None,
+            started_at=self._clock(),
+        )
+        launch = await self._plan(inside, folder, record, locks)
+        folder.write_record(record)
+        pid, ready = spawn(launch)
+        workload = Workload(record, folder, OutputLog(folder.path, self._log_limit))
+        seen = stat(pid)
+        assert seen is not None, "an unreaped child has a /proc entry"
+        workload.launcher = seen.process
+        workload.log.mark_start(record.started_at)
+        try:
+            await readable(ready)
+        finally:
+            os.close(ready)
+        workload.find_first()
+        self._watch(workload)
+        return workload.handle()
+
+    async def _plan(self, inside: Inside, folder: Folder, record: Record, locks: Sequence[int]) -> Launch:
+        """What to launch. The control groups are made here."""
+        isolation, spec = self._isolation, inside.spec
+        variables = sandbox.environment(inside)
+        data: dict[int, bytes] = {}
+        if isolation.bwrap is None:
+            view = await asyncio.to_thread(plain.prepare, inside, folder.path)
+            words = plain.words(inside, view)
+            variables = plain.variables(variables, view, record.nonce)
+        else:
+            options = sandbox.bwrap_arguments(self._host, isolation, inside, variables)
+            options += ["--json-status-fd", str(FDS.status), "--info-fd", str(FDS.ready)]
+            if locks:
+                options += ["--sync-fd", str(FDS.locks)]
+            data[FDS.arguments] = b"".join(os.fsencode(option) + b"\0" for option in options)
+            data |= {FDS.passwd: sandbox.passwd(inside), FDS.group: sandbox.group(inside)}
+            words = [isolation.bwrap, "--args", str(FDS.arguments), "--", *sandbox.command(isolation, inside)]
+            variables = {"PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8"}
+        return Launch(
+            words=words,
+            variables=variables,
+            sandboxed=isolation.bwrap is not None,
+            launch_file=folder.launch_file(record.nonce),
+            output=folder.output,
+            output_owner=inside.uid if isolation.as_root and isolation.bwrap is not None else None,
+            status=folder.status,
+            open_files=spec.limits.open_files,
+            groups=self._cgroups.create(spec.id, spec.limits),
+            data=data,
+            locks=locks,
+        )
+
+    def _user(self, spec: WorkloadSpec, port: int) -> tuple[int, int]:
+        if not self._isolation.as_root or self._isolation.bwrap is None:
+            return os.geteuid(), os.getegid()
+        uid = spec.uid if spec.uid is not None else self._uid_base + port - self._first_port
+        return uid, uid
+
+    async def _own(self, mounts: Sequence[Mount], uid: int, gid: int) -> None:
+        for mount in mounts:
+            if mount.own and mount.source.stat().st_uid != uid:
+                await asyncio.to_thread(_give, mount.source, uid, gid)
+
+    # --- watching and ending ---------------------------------------------------------------------------------------
+
+    def _watch(self, workload: Workload) -> None:
+        """Follows a workload that runs, to its end."""
+        self._workloads[workload.id] = workload
+        self._logs.add(workload.id, workload.log)
+        wall_s = workload.record.limits.wall_s
+        if wall_s is not None:
+            left = max(0.0, wall_s - workload.elapsed_s(self._clock()))
+            workload.wall_timer = asyncio.get_running_loop().call_later(left, self._out_of_time, workload)
+        workload.task = asyncio.create_task(self._follow(workload), name=f"workload {workload.id}")
+
+    async def _follow(self, workload: Workload) -> None:
+        assert workload.launcher is not None
+        await gone(workload.launcher)
+        await self._conclude(workload)
+
+    async def _conclude(self, workload: Workload) -> None:
+        """The command has ended: ends the rest, writes down how it ended, gives back what it had, tells."""
+        await workload.rest_gone()
+        workload.cancel_timers()
+        workload.conclude(self._cgroups, self._clock())
+        self._cgroups.remove(workload.id)
+        self._ports.give_back(workload.record.port)
+        self._logs.drop(workload.id)
+        shutil.rmtree(workload.folder.path / "app", ignore_errors=True)
+        workload.ended.set()
+        self._broadcast.tell(workload.id)
+
+    def _out_of_time(self, workload: Workload) -> None:
+        workload.timed_out = True
+        try:
+            workload.folder.mark_timed_out()
+        finally:
+            self._stop(workload, _WALL_GRACE_S)
+
+    async def _adopt(self, folder: Folder, boot: str) -> None:
+        record = folder.read_record()
+        workload = adopt(record, folder, OutputLog(folder.path, self._log_limit), boot)
+        if workload.end is None and record.boot == boot and workload.launcher is None:
+            shutil.rmtree(folder.path, ignore_errors=True)  # written down, never started: as if never asked for
+            return
+        self._workloads[record.id] = workload
+        if workload.end is not None:
+            return
+        if workload.launcher is None:
+            workload.conclude(self._cgroups, self._clock())  # of an earlier boot
+            workload.ended.set()
+            return
+        self._ports.adopt(record.port)
+        self._watch(workload)  # one that ended meanwhile is concluded at once
+
+    def _stop(self, workload: Workload, grace_s: float) -> None:
+        workload.terminate()
+        workload.kill_within(grace_s)
+
+    async def stop(self, workload_id: str, *, grace_s: float) -> None:
+        await self._settled(workload_id)
+        workload = self._workloads.get(workload_id)
+        if workload is None or workload.end is not None:
+            return
+        self._stop(workload, grace_s)
+        await workload.ended.wait()
+
+    async def remove(self, workload_id: str) -> None:
+        check_id(workload_id)
+        await self._settled(workload_id)
+        workload = self._workloads.get(workload_id)
+        if workload is None:
+            return
+        if workload.end is None:
+            raise Rejected("workload_running", id=workload_id)
+        del self._workloads[workload_id]
+        await asyncio.to_thread(shutil.rmtree, workload.folder.path, ignore_errors=True)
+
+    async def _settled(self, workload_id: str) -> None:
+        task = self._starting.get(workload_id)
+        if task is not None:
+            await asyncio.wait([task])
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    async def observe(self, workload_id: str) -> Observation:
+        workload = self._workloads.get(workload_id)
+        return Observation(workload_id, Phase.unknown) if workload is None else workload.observation()
+
+    async def list(self) -> Sequence[Observation]:
+        return [workload.observation() for workload in self._workloads.values()]
+
+    def ends(self) -> Listener:
+        return self._broadcast.listen()
+
+    async def wait(self, workload_id: str) -> Observation:
+        await self._settled(workload_id)
+        workload = self._workloads.get(workload_id)
+        if workload is not None:
+            await workload.ended.wait()
+            return workload.observation()
+        return Observation(workload_id, Phase.unknown)
+
+    async def usage(self, workload_id: str) -> Usage | None:
+        workload = self._workloads.get(workload_id)
+        if workload is None or workload.end is not None:
+            return None
+        return workload.usage(self._cgroups)
+
+    async def read_log(self, workload_id: str, *, offset: int, limit: int) -> LogChunk:
+        workload = self._workloads.get(workload_id)
+        if workload is None:
+            return LogChunk(b"", max(0, offset), max(0, offset))
+        return workload.log.read(offset, limit)
+
+    async def log_marks(self, workload_id: str) -> Sequence[LogMark]:
+        workload = self._workloads.get(workload_id)
+        return [] if workload is None else workload.log.marks()
+
+    async def log_grew(self, workload_id: str, offset: int) -> None:
+        await self._logs.grew(workload_id, offset)
+
+    async def _find_isolation(self) -> None:
+        bwrap, why = None, "the setting forbids one"
+        if self._sandboxed:
+            try:
+                bwrap = (await self._tool("bwrap")).executables["bwrap"]
+            except GongfangError as error:
+                why = str(error)
+        self._isolation = await find_isolation(self._host, bwrap, why, self._scratch, self._uid_base)
+        with contextlib.suppress(FileNotFoundError):
+            self._scratch.rmdir()
+
+
+def _give(top: Path, uid: int, gid: int) -> None:
+    """Gives a folder and all in it to a user, the top last: a run that was cut off begins again. Links stay links."""
+    for folder, folders, files in os.walk(top):
+        for name in folders + files:
+            os.lchown(os.path.join(folder, name), uid, gid)  # noqa: PTH118  (a million times quicker in bulk)
+    os.lchown(top, uid, gid)
+
+
+async def stop_everything(home: Path, *, grace_s: float) -> int:
+    """Stops all workloads of a home whose control plane is gone. Gives how many ran."""
+
+    async def no_tool(name: str) -> sandbox.Tool:
+        raise Rejected("tool_unknown", name=name)
+
+    async def no_droplet(sha256: str) -> Path:
+        raise Rejected("mount_missing", path=sha256)
+
+    if not (home / "workloads").is_dir():
+        return 0
+    runtime = LocalRuntime(home, tool=no_tool, droplet=no_droplet, sandboxed=False)
+    await runtime.open()
+    try:
+        running = [each.workload_id for each in await runtime.list() if each.phase is Phase.running]
+        await asyncio.gather(*(runtime.stop(workload_id, grace_s=grace_s) for workload_id in running))
+        return len(running)
+    finally:
+        await runtime.close()
