@@ -1,0 +1,336 @@
+"""The app reconciler: gathers the picture of one app, plans, carries it out, and records what was observed.
+
+Rows change first, then the world: an instance's row is there before its workload, so that whatever the control plane
+dies of, a row tells what may be running. The reverse holds for ends: a workload is gone before its row says so.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from gongfang.domain.clock import Clock
+from gongfang.domain.errors import GongfangError, Rejected, Unavailable
+from gongfang.domain.values import (
+    App,
+    Build,
+    BuildState,
+    Domain,
+    DomainStatus,
+    Droplet,
+    ExitInfo,
+    Instance,
+    InstanceState,
+    Operation,
+    Release,
+    Task,
+)
+from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint
+from gongfang.reconcile.apply import AppWriter
+from gongfang.reconcile.exits import last_lines
+from gongfang.reconcile.health import HealthWatch
+from gongfang.reconcile.plans import actions as a
+from gongfang.reconcile.plans.app import Ended, Picture, plan_app
+from gongfang.reconcile.removal import remove_app
+from gongfang.reconcile.workloads import PlatformFacts, instance_spec
+from gongfang.runtimes.interface import Phase, Runtime
+from gongfang.state import Database, Reading, Wake
+
+log = structlog.get_logger()
+
+MAX_ROUNDS = 50  # rounds of plan and apply before others get their turn
+EDGE_RETRY_S = 1.0
+_ROUTED = "web"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A picture, with what carrying out its plan needs beside it."""
+
+    picture: Picture
+    droplets: Mapping[str, Droplet]
+    domains: tuple[Domain, ...]
+    edge_away: bool
+
+
+class AppReconciler:
+    """A handler for `KeyedWorkers`, the key being an app's id."""
+
+    def __init__(
+        self,
+        database: Database,
+        runtime: Runtime,
+        edge: Edge,
+        clock: Clock,
+        facts: PlatformFacts,
+    ) -> None:
+        self._database = database
+        self._runtime = runtime
+        self._edge = edge
+        self._clock = clock
+        self._facts = facts
+        self._health = HealthWatch(database, clock)
+        self._writer = AppWriter(database, clock)
+        self._applied: dict[str, EdgeApp] = {}
+        self._stopping: dict[str, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        await self._health.close()
+        stopping = list(self._stopping.values())
+        for task in stopping:
+            task.cancel()
+        await asyncio.gather(*stopping, return_exceptions=True)
+
+    async def edge_apps(self) -> list[EdgeApp]:
+        """What the edge should serve, of all apps: for the control plane's start."""
+        async with self._database.reading() as tx:
+            apps = await tx.find(App)
+            domains = await tx.find(Domain)
+            instances = await tx.find(Instance, state=[s.value for s in InstanceState if not s.ended])
+        return [
+            edge_app(
+                app,
+                [d for d in domains if d.app_id == app.id],
+                [i for i in instances if i.app_id == app.id],
+            )
+            for app in apps
+        ]
+
+    async def __call__(self, app_id: str) -> float | None:
+        for _ in range(MAX_ROUNDS):
+            seen = await self._gather(app_id)
+            if seen is None:
+                await self._forget(app_id)
+                return None
+            plan = plan_app(seen.picture)
+            moved = await self._apply(seen, plan)
+            await self._writer.observe(seen.picture.app, plan.observed)
+            if not moved:
+                return self._next_look(seen, plan)
+        return 0.0
+
+    def _next_look(self, seen: _Seen, plan: a.Plan) -> float | None:
+        later = (plan.wake_at - self._clock()).total_seconds() if plan.wake_at else None
+        if seen.edge_away:
+            return EDGE_RETRY_S if later is None else min(later, EDGE_RETRY_S)
+        return later
+
+    # --- gather ------------------------------------------------------------------------------------------------------
+
+    async def _gather(self, app_id: str) -> _Seen | None:
+        async with self._database.reading() as tx:
+            app = await tx.one(App, app_id)
+            if app is None:
+                return None
+            operations = await tx.active_operations(app_id)
+            instances = await tx.find(Instance, app_id=app_id)
+            domains = await tx.find(Domain, app_id=app_id)
+            builds = await _by_id(tx, Build, [o.build_id for o in operations])
+            tasks = await _by_id(tx, Task, [o.params.get("task_id") for o in operations])
+            releases = await _by_id(tx, Release, _release_ids(app, instances, operations))
+            droplets = await _by_id(tx, Droplet, [r.droplet_id for r in releases.values()])
+        ended = await self._ended(instances)
+        wanted = edge_app(app, domains, [i for i in instances if i.id not in ended])
+        edge_current = await self._route(wanted, domains)
+        target = releases.get(app.target_release_id or "")
+        picture = Picture(
+            app=app,
+            now=self._clock(),
+            operations=tuple(operations),
+            builds=builds,
+            build_outputs=await self._outputs([b for b in builds.values() if b.state is BuildState.failed]),
+            tasks=tasks,
+            target=target,
+            current=releases.get(app.current_release_id or ""),
+            commands=droplets[target.droplet_id].processes if target else {},
+            instances=tuple(instances),
+            releases=releases,
+            ended=ended,
+            in_flight=await self._in_flight(app, instances),
+            edge_current=edge_current,
+        )
+        self._watch_health(picture)
+        return _Seen(picture, droplets, tuple(domains), not edge_current)
+
+    async def _ended(self, instances: Sequence[Instance]) -> dict[str, Ended]:
+        """What the runtime says has ended. One that was started and is unknown now has left no record: lost."""
+        ended: dict[str, Ended] = {}
+        for instance in instances:
+            if instance.state.ended:
+                continue
+            seen = await self._runtime.observe(instance.id)
+            if seen.phase is Phase.ended:
+                ended[instance.id] = Ended(seen.exit or ExitInfo(None, lost=True), seen.ended_at)
+            elif seen.phase is Phase.unknown and (instance.started_at is not None or instance.state.leaving):
+                ended[instance.id] = Ended(ExitInfo(None, lost=True), None)
+        return ended
+
+    async def _outputs(self, builds: Sequence[Build]) -> dict[str, str]:
+        outputs: dict[str, str] = {}
+        for build in builds:
+            outputs[build.id] = await self._last_output(build.id)
+        return outputs
+
+    async def _last_output(self, workload_id: str) -> str:
+        chunk = await self._runtime.read_log(workload_id, offset=-16384, limit=16384)
+        return last_lines(chunk.data)
+
+    async def _route(self, wanted: EdgeApp, domains: Sequence[Domain]) -> bool:
+        """Tells the edge; True when it has acknowledged exactly this."""
+        if self._applied.get(wanted.app_id) != wanted:
+            try:
+                await self._edge.apply(wanted)
+            except Unavailable as error:
+                log.warning("edge away", app=wanted.app_id, reason=str(error))
+                return False
+            except Rejected as error:
+                log.warning("edge rejected", app=wanted.app_id, reason=str(error))
+                return False
+            self._applied[wanted.app_id] = wanted
+        await self._writer.activate_domains([d for d in domains if d.status is DomainStatus.pending])
+        return True
+
+    async def _in_flight(self, app: App, instances: Sequence[Instance]) -> dict[str, int | None]:
+        draining = {
+            i.id: EdgeEndpoint(i.host, i.port, draining=True)
+            for i in instances
+            if i.state is InstanceState.draining and i.host and i.port
+        }
+        if not draining:
+            return {}
+        try:
+            counts = await self._edge.in_flight(app.id, list(draining.values()))
+        except Unavailable:
+            return dict.fromkeys(draining)
+        return {instance_id: counts.get(endpoint, 0) for instance_id, endpoint in draining.items()}
+
+    def _watch_health(self, picture: Picture) -> None:
+        for instance in picture.instances:
+            release = picture.releases.get(instance.release_id)
+            watched = not instance.state.ended and not instance.state.leaving and instance.id not in picture.ended
+            if watched and instance.started_at is not None and release is not None:
+                self._health.watch(instance, release.config.process(instance.process))
+            elif not watched:
+                self._health.forget(instance.id)
+
+    # --- apply -------------------------------------------------------------------------------------------------------
+
+    async def _apply(self, seen: _Seen, plan: a.Plan) -> bool:
+        """Carries the actions out; whether anything has changed, so that planning again makes sense."""
+        moved = False
+        for action in plan.actions:
+            moved = await self._act(seen, action) or moved
+        return moved
+
+    async def _act(self, seen: _Seen, action: a.Action) -> bool:  # noqa: PLR0911  (one answer a kind of action)
+        app = seen.picture.app
+        match action:
+            case a.StartInstance():
+                instance = await self._writer.add_instance(app, action)
+                await self._launch(seen, instance)
+                return True
+            case a.LaunchInstance(instance):
+                await self._launch(seen, instance)
+                return True
+            case a.StopInstance(instance, grace, fault):
+                return await self._stop(instance, grace, fault)
+            case a.RecordEnd(instance, exit_info, ended_at):
+                output = await self._last_output(instance.id)
+                release = seen.picture.releases.get(instance.release_id)
+                memory = release.config.process(instance.process).memory_mb if release else 0
+                await self._writer.record_end(app, instance, exit_info, ended_at, memory, output)
+                self._health.forget(instance.id)
+                return True
+            case a.ForgetInstance(instance):
+                await self._runtime.remove(instance.id)
+                await self._writer.forget_instance(instance)
+                return False
+            case a.RemoveApp(operation):
+                return await self._remove(app, operation)
+            case _:
+                await self._writer.write(app, action)
+                return True
+
+    async def _launch(self, seen: _Seen, instance: Instance) -> None:
+        """Starts its workload, and records where it answers. What can never start is a crash with its reason."""
+        release = seen.picture.releases[instance.release_id]
+        droplet = seen.droplets[release.droplet_id]
+        domain = seen.domains[0].domain if seen.domains and instance.process == _ROUTED else None
+        spec = instance_spec(seen.picture.app, release, droplet, instance, self._facts, domain)
+        try:
+            await self._runtime.start(spec)
+            observed = await self._runtime.observe(instance.id)
+        except GongfangError as error:
+            if isinstance(error, Unavailable):
+                raise
+            await self._writer.launch_failed(seen.picture.app, instance, str(error))
+            return
+        started = await self._writer.launched(instance, observed.endpoint, observed.started_at)
+        if started is not None:
+            self._health.watch(started, release.config.process(instance.process))
+
+    async def _stop(self, instance: Instance, grace_s: float, fault: object) -> bool:
+        """Begins to stop it (in the background: the grace period may be long); its end wakes the app."""
+        changed = False
+        if instance.state is not InstanceState.stopping:
+            await self._writer.stopping(instance, fault)
+            changed = True
+        if instance.id not in self._stopping:
+            task = asyncio.create_task(self._runtime.stop(instance.id, grace_s=grace_s), name=f"stop:{instance.id}")
+            self._stopping[instance.id] = task
+            task.add_done_callback(lambda done: self._stopped(instance, done))
+        return changed
+
+    def _stopped(self, instance: Instance, done: asyncio.Task[None]) -> None:
+        self._stopping.pop(instance.id, None)
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
+            log.error("stopping failed", instance=instance.id, exc_info=error)
+        self._database.hub.publish([Wake("app", instance.app_id)])
+
+    async def _remove(self, app: App, operation: Operation | None) -> bool:
+        self._applied.pop(app.id, None)
+        try:
+            await self._edge.remove(app.id)
+        except Unavailable as error:
+            log.warning("edge away", app=app.id, reason=str(error))
+        await remove_app(self._database, self._runtime, self._clock, app, operation)
+        return True
+
+    async def _forget(self, app_id: str) -> None:
+        self._applied.pop(app_id, None)
+
+
+async def _by_id(tx: Reading, noun: type[_T], ids: Sequence[str | None]) -> dict[str, _T]:
+    wanted = {i for i in ids if i}
+    found: list[Any] = await tx.find(noun, id=wanted) if wanted else []
+    return {value.id: value for value in found}
+
+
+def _release_ids(app: App, instances: Sequence[Instance], operations: Sequence[Operation]) -> list[str | None]:
+    return [
+        app.target_release_id,
+        app.current_release_id,
+        *(i.release_id for i in instances),
+        *(o.release_id for o in operations),
+    ]
+
+
+def edge_app(app: App, domains: Sequence[Domain], instances: Sequence[Instance]) -> EdgeApp:
+    """What the edge should serve for an app, from its rows. Pure."""
+    endpoints = [
+        EdgeEndpoint(i.host, i.port, draining=i.state is InstanceState.draining)
+        for i in instances
+        if i.process == _ROUTED and i.host and i.port and i.state in (InstanceState.ready, InstanceState.draining)
+    ]
+    return EdgeApp(
+        app_id=app.id,
+        hosts=tuple(sorted(d.domain for d in domains)),
+        endpoints=tuple(sorted(endpoints)),
+        serving=app.desired.value == "started" and not app.destroying,
+        name=app.name,
+    )

@@ -1,0 +1,127 @@
+"""Watches instances: when one becomes ready, stops being ready, or has to be replaced.
+
+One small task an instance, from its start until it leaves. While it starts it is probed quickly (every 10 ms at
+first, slowing to half a second); once ready, at its check's interval. What is seen is written to the instance's row
+(this is the only writer of `ready` and `unready`) and the app is woken. Probing again after a restart of the control
+plane is harmless.
+"""
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from gongfang.domain.clock import Clock
+from gongfang.domain.errors import Reason, Unavailable
+from gongfang.domain.values import CheckKind, HealthCheck, Instance, InstanceState, ProcessConfig
+from gongfang.reconcile.probes import Probe, probe
+from gongfang.state import Database
+
+log = structlog.get_logger()
+
+FIRST_PROBE_S = 0.01
+SLOWEST_PROBE_S = 0.5
+PROCESS_SETTLE_S = 1.0  # a process without a port counts as ready when it has run this long
+
+
+class HealthWatch:
+    """Keeps one watcher for each instance that is told to it."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+
+    def watch(self, instance: Instance, config: ProcessConfig) -> None:
+        """Begins to watch, where it isn't watched yet."""
+        if instance.id not in self._watchers:
+            task = asyncio.create_task(self._run(instance, config), name=f"health:{instance.id}")
+            self._watchers[instance.id] = task
+            task.add_done_callback(lambda done: self._ended(instance.id, done))
+
+    def forget(self, instance_id: str) -> None:
+        task = self._watchers.pop(instance_id, None)
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._watchers.values())
+        self._watchers.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, instance_id: str, done: asyncio.Task[None]) -> None:
+        self._watchers.pop(instance_id, None)
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("health watch failed", instance=instance_id, exc_info=error)
+
+    async def _run(self, instance: Instance, config: ProcessConfig) -> None:
+        host, port = instance.host or "127.0.0.1", instance.port or 0
+        if instance.state is InstanceState.starting:
+            await self._until_ready(instance, config.readiness, host, port)
+        loops = [self._readiness(instance, config.readiness, host, port)]
+        if config.liveness is not None:
+            loops.append(self._liveness(instance, config.liveness, host, port))
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop)
+
+    async def _until_ready(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
+        if check.kind is CheckKind.process:
+            await asyncio.sleep(PROCESS_SETTLE_S)
+        pause = FIRST_PROBE_S
+        while not (await probe(replace(check, timeout_s=max(check.timeout_s, 1.0)), host, port)).well:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, SLOWEST_PROBE_S)
+        await self._write(instance, InstanceState.ready, None)
+
+    async def _readiness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
+        """Takes it out of the edge while its check fails, and puts it back when it passes once."""
+        if check.kind is CheckKind.process:
+            return
+        ready, failed = instance.state is not InstanceState.unready, 0
+        while True:
+            await asyncio.sleep(check.interval_s)
+            seen = await probe(check, host, port)
+            failed = 0 if seen.well else failed + 1
+            if ready and failed >= check.failures:
+                ready = False
+                await self._write(instance, InstanceState.unready, self._unready(instance, seen))
+            elif not ready and seen.well:
+                ready = True
+                await self._write(instance, InstanceState.ready, None)
+
+    @staticmethod
+    def _unready(instance: Instance, seen: Probe) -> Reason:
+        return Reason("readiness_failed", {"process": instance.process, "what": seen.what})
+
+    async def _liveness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
+        failed = 0
+        while True:
+            await asyncio.sleep(check.interval_s)
+            seen = await probe(check, host, port)
+            failed = 0 if seen.well else failed + 1
+            if failed >= check.failures:
+                facts: dict[str, str | int | float] = {
+                    "process": instance.process,
+                    "failures": failed,
+                    "what": seen.what,
+                }
+                await self._write(instance, InstanceState.stopping, Reason("liveness_failed", facts))
+                return
+
+    async def _write(self, instance: Instance, state: InstanceState, reason: Reason | None) -> None:
+        """Records it, unless the instance is leaving or gone. Tries again while the database is away."""
+        while True:
+            try:
+                async with self._database.writing() as tx:
+                    now = await tx.lock(Instance, instance.id)
+                    if now is None or now.state.ended or now.state.leaving:
+                        return
+                    first = {"ready_at": self._clock()} if state is InstanceState.ready and not now.ready_at else {}
+                    await tx.update(Instance, instance.id, state=state, reason=reason, **first)
+                    tx.wake("app", instance.app_id)
+                return
+            except Unavailable as error:
+                await asyncio.sleep(error.retry_after)

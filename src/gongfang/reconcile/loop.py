@@ -1,0 +1,115 @@
+"""Keyed workers: one key in order, keys in parallel; wake-ups, timers, back-off and the sweep.
+
+A handler looks at one key and answers in how many seconds it wants to look again (None: when woken). A handler that
+raises is tried again with back-off, and the error is logged once with its traceback (`Unavailable`: in one line).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+
+import structlog
+
+from gongfang.domain.clock import Clock
+from gongfang.domain.errors import Unavailable
+from gongfang.state import Hub
+
+log = structlog.get_logger()
+
+Handler = Callable[[str], Awaitable[float | None]]
+Keys = Callable[[], Awaitable[Iterable[str]]]
+
+_FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 60.0
+
+
+class KeyedWorkers:
+    """Runs a handler for each woken key of one kind. `keys`: all there are, for the sweep."""
+
+    def __init__(
+        self, kind: str, handler: Handler, keys: Keys, hub: Hub, clock: Clock, *, sweep_s: float, concurrency: int = 16
+    ) -> None:
+        self.kind = kind
+        self.last_sweep: datetime | None = None
+        self._handler = handler
+        self._keys = keys
+        self._hub = hub
+        self._clock = clock
+        self._sweep_s = sweep_s
+        self._slots = asyncio.Semaphore(concurrency)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, int] = {}
+        self._closing = False
+
+    async def run(self) -> None:
+        """Until cancelled; then waits for the handlers under way, which are cancelled too."""
+        forget = self._hub.listen(self.kind, self.wake)
+        try:
+            while True:
+                try:
+                    for key in await self._keys():
+                        self.wake(key)
+                    self.last_sweep = self._clock()
+                except Unavailable as error:
+                    log.warning("sweep put off", kind=self.kind, reason=str(error))
+                    await asyncio.sleep(min(2.0, self._sweep_s))
+                    continue
+                await asyncio.sleep(self._sweep_s)
+        finally:
+            self._closing = True
+            forget()
+            for timer in self._timers.values():
+                timer.cancel()
+            tasks = list(self._running.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wake(self, key: str) -> None:
+        """The key is looked at soon; once more if it is being looked at now."""
+        if self._closing:
+            return
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if key in self._running:
+            self._again.add(key)
+            return
+        self._running[key] = asyncio.get_running_loop().create_task(self._work(key), name=f"{self.kind}:{key}")
+
+    async def _work(self, key: str) -> None:
+        later: float | None = None
+        try:
+            async with self._slots:
+                self._again.discard(key)
+                later = await self._handler(key)
+            self._failures.pop(key, None)
+        except Exception as error:
+            later = self._backoff(key, error)
+        finally:
+            del self._running[key]
+            if not self._closing:
+                self._next(key, later)
+
+    def _backoff(self, key: str, error: Exception) -> float:
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        if isinstance(error, Unavailable):
+            log.warning("put off", kind=self.kind, key=key, reason=str(error))
+        else:
+            log.error("reconciling failed", kind=self.kind, key=key, exc_info=error)
+        return min(_FIRST_BACKOFF_S * 2**count, _LONGEST_BACKOFF_S)
+
+    def _next(self, key: str, later: float | None) -> None:
+        if key in self._again:
+            self._again.discard(key)
+            self.wake(key)
+        elif later is not None:
+            loop = asyncio.get_running_loop()
+            self._timers[key] = loop.call_later(max(later, 0.0), self._fire, key)
+
+    def _fire(self, key: str) -> None:
+        self._timers.pop(key, None)
+        self.wake(key)

@@ -1,0 +1,60 @@
+"""One probe of one endpoint: is it well, and if not, what was seen. No state; see `health` for what follows."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gongfang.domain.values import CheckKind, HealthCheck
+
+_STATUS_LINE_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`what`: for people, short, in the words of the protocol (`HTTP 503`, `connection refused`)."""
+
+    well: bool
+    what: str
+
+
+async def probe(check: HealthCheck, host: str, port: int) -> Probe:
+    """Tries once, within the check's `timeout_s`. A `process` check passes: that it ended would be seen otherwise."""
+    if check.kind is CheckKind.process:
+        return Probe(True, "process runs")
+    try:
+        async with asyncio.timeout(check.timeout_s):
+            if check.kind is CheckKind.port:
+                return await _port(host, port)
+            return await _http(host, port, check.path)
+    except TimeoutError:
+        return Probe(False, f"no answer within {check.timeout_s:g} s")
+    except ConnectionRefusedError:
+        return Probe(False, f"connection refused on port {port}")
+    except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+        return Probe(False, str(error) or type(error).__name__)
+
+
+async def _port(host: str, port: int) -> Probe:
+    _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return Probe(True, "port accepts connections")
+
+
+async def _http(host: str, port: int, path: str) -> Probe:
+    reader, writer = await asyncio.open_connection(host, port, limit=_STATUS_LINE_LIMIT)
+    try:
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: gongfang-health\r\nConnection: close\r\n\r\n"
+        )
+        writer.write(request.encode())
+        line = (await reader.readline()).decode("latin-1").split(maxsplit=2)
+        if len(line) < 2 or not line[0].startswith("HTTP/"):
+            return Probe(False, "not an HTTP answer")
+        status = int(line[1])
+        return Probe(200 <= status < 400, f"HTTP {status}")
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
