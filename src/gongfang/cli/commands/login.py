@@ -1,0 +1,106 @@
+"""`gongfang login`, `gongfang logout`, `gongfang whoami`."""
+
+import sys
+from urllib.parse import urlsplit
+
+import click
+
+from gongfang.cli import render
+from gongfang.cli.commands.people import ask_password
+from gongfang.cli.connection import Logins, normal
+from gongfang.cli.errors import USAGE, Failed
+from gongfang.cli.framework import command
+from gongfang.cli.session import Session
+from gongfang.cli.text import t, taught
+from gongfang.client.errors import ApiError
+
+
+@command(
+    "login",
+    taught(
+        "Log in to a platform, and keep the login for this user of this machine.",
+        "登录平台，并为本机当前用户保存登录。",
+        "gongfang login http://gongfang.plant.example:7080",
+        "gongfang login gongfang.plant.example:7080 --username wang.li --name plant",
+        "gongfang login http://127.0.0.1:7080 --with-token < token.txt",
+    ),
+)
+@click.argument("url")
+@click.option("-u", "--username", help=t("Asked for where not given.", "未给出时询问。"))
+@click.option("--password", help=t("Asked for, or read from stdin, where not given.", "未给出时询问或从标准输入读取。"))
+@click.option("--with-token", is_flag=True, help=t("Read a token from stdin instead.", "改为从标准输入读取令牌。"))
+@click.option("--name", help=t("What to call this login.", "登录的名称。"))
+def login(
+    session: Session, url: str, username: str | None, password: str | None, with_token: bool, name: str | None
+) -> None:
+    session.url_option = normal(url)
+    session.token_option = None
+    if with_token:
+        token = sys.stdin.readline().strip()
+    else:
+        user = username or click.prompt(t("User", "用户名"), err=True)
+        made = session.client_for("").login(user, password or ask_password(), name=f"cli@{_machine()}")
+        token = made.token or ""
+    if not token:
+        raise Failed(t("there was no token", "没有令牌"), code=USAGE)
+    me = session.client_for(token).whoami()
+    name = name or urlsplit(session.url_option).netloc
+    logins = Logins.load()
+    logins.contexts[name] = {"url": session.url_option, "token": token, "user": me.user.name}
+    logins.current = name
+    logins.save()
+    text = t("logged in to {0} as {1}", "已以 {1} 登录 {0}").format(session.url_option, me.user.name)
+    session.show(me, lambda: session.note(text))
+
+
+def _machine() -> str:
+    import platform
+
+    return platform.node()[:48]
+
+
+@command(
+    "logout",
+    taught(
+        "Forget a saved login, and revoke its token.",
+        "删除已保存的登录并吊销其令牌。",
+        "gongfang logout",
+        "gongfang logout plant",
+    ),
+)
+@click.argument("name", required=False)
+def logout(session: Session, name: str | None) -> None:
+    logins = Logins.load()
+    name = name or session.context_option or logins.current
+    saved = logins.contexts.pop(name or "", None)
+    if saved is None:
+        raise Failed(t("there is no such login", "没有该登录"))
+    session.url_option, session.context_option = saved["url"], None
+    if logins.current == name:
+        logins.current = next(iter(logins.contexts), None)
+    logins.save()
+    session.show({"name": name}, lambda: session.note(t("logged out of {0}", "已退出 {0}").format(saved["url"])))
+    client = session.client_for(saved.get("token", ""))
+    try:
+        client.tokens.revoke(client.whoami().token_id)
+    except ApiError:  # expired or revoked already: that is what was wanted
+        return
+
+
+@command("whoami", taught("Show who you are and what you may.", "查看当前用户和权限。", "gongfang whoami"))
+def whoami(session: Session) -> None:
+    me = session.client.whoami()
+
+    def people() -> None:
+        roles = ", ".join(f"{r.role} ({r.level}{' ' + r.scope_id if r.scope_id else ''})" for r in me.user.roles)
+        render.facts(
+            [
+                (t("User", "用户"), f"{me.user.name} {me.user.display_name}".strip()),
+                (t("Roles", "角色"), roles or "-"),
+                (t("Scopes", "令牌权限"), ", ".join(me.scopes) or t("all of the roles'", "角色的全部权限")),
+                (t("Platform", "平台"), session.url),
+                (t("By", "来源"), session.connection.source),
+            ]
+        )
+
+    session.show(me, people)

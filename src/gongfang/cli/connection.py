@@ -1,0 +1,133 @@
+"""Which platform, and as whom. The first of these that names an address:
+
+1. `--url`, `--context`, `GONGFANG_URL`;
+2. `GONGFANG_HOME`, where somebody set it: the platform of that home on this machine;
+3. the login saved by `gongfang login`;
+4. the default home on this machine.
+
+The administrator's token of a home goes to that home's own address only.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from gongfang.cli.errors import USAGE, Failed
+from gongfang.cli.text import t
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An address, a token where there is one, and whether it is a platform of a home on this machine."""
+
+    url: str
+    token: str | None
+    local: bool
+    source: str
+
+
+def home() -> Path:
+    """The platform's home folder on this machine."""
+    return Path(os.environ.get("GONGFANG_HOME") or Path.home() / ".gongfang").expanduser()
+
+
+def platform_file() -> dict[str, Any]:
+    """What a running platform wrote about itself: `api_url`, `edge_port`, `base_domain`. Empty where there is none."""
+    return _read_object(home() / "platform.json")
+
+
+def resolve(url: str | None, token: str | None, context: str | None) -> Connection:
+    """The platform to talk to. Raises `Failed` for a context that was never saved."""
+    token = token or os.environ.get("GONGFANG_TOKEN") or None
+    logins = Logins.load()
+    if context is not None:
+        if context not in logins.contexts:
+            known = ", ".join(sorted(logins.contexts)) or "-"
+            raise Failed(
+                t("no saved login is called '{0}' (known: {1})", "没有名为“{0}”的登录（已有：{1}）").format(
+                    context, known
+                ),
+                code=USAGE,
+            )
+        saved = logins.contexts[context]
+        return Connection(saved["url"], token or saved.get("token"), local=False, source=f"login {context}")
+    url = url or os.environ.get("GONGFANG_URL") or None
+    local_url = _local_url()
+    if url is not None:
+        url = normal(url)
+        return Connection(url, token or _token_for(url, local_url, logins), local=url == local_url, source="url")
+    saved = logins.contexts.get(logins.current or "")
+    if saved is not None and not os.environ.get("GONGFANG_HOME"):
+        return Connection(saved["url"], token or saved.get("token"), local=False, source=f"login {logins.current}")
+    return Connection(local_url, token or _admin_token(), local=True, source=str(home()))
+
+
+def normal(url: str) -> str:
+    """An address as people type it, as the client wants it."""
+    url = url.strip().rstrip("/").removesuffix("/api/v1")
+    return url if "://" in url else f"http://{url}"
+
+
+def _local_url() -> str:
+    told = platform_file().get("api_url")
+    if isinstance(told, str):
+        return told.rstrip("/")
+    return f"http://127.0.0.1:{os.environ.get('GONGFANG_API_PORT') or 7080}"
+
+
+def _token_for(url: str, local_url: str, logins: "Logins") -> str | None:
+    for saved in logins.contexts.values():
+        if saved["url"] == url:
+            return saved.get("token")
+    return _admin_token() if url == local_url else None
+
+
+def _admin_token() -> str | None:
+    try:
+        return (home() / "admin-token").read_text("utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+class Logins:
+    """The saved logins: `~/.config/gongfang/config.json`, readable by its owner only."""
+
+    def __init__(self, current: str | None, contexts: dict[str, dict[str, str]]) -> None:
+        self.current = current
+        self.contexts = contexts
+
+    @staticmethod
+    def path() -> Path:
+        base = os.environ.get("XDG_CONFIG_HOME")
+        return (Path(base) if base else Path.home() / ".config") / "gongfang" / "config.json"
+
+    @staticmethod
+    def load() -> "Logins":
+        data = _read_object(Logins.path())
+        raw: dict[str, Any] = data.get("contexts") or {}
+        contexts = {
+            name: cast("dict[str, str]", entry)
+            for name, entry in raw.items()
+            if isinstance(entry, dict) and "url" in entry
+        }
+        return Logins(data.get("current"), contexts)
+
+    def save(self) -> None:
+        """Replaces the file at once, so that no reader sees half of it and no other user any of it."""
+        path = self.path()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = path.with_name(f".config-{os.getpid()}.json")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"current": self.current, "contexts": self.contexts}, file, indent=2, ensure_ascii=False)
+        fresh.replace(path)

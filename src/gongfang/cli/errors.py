@@ -1,0 +1,79 @@
+"""Errors as a person reads them: one line that says what is wrong, what it was about, what to do; and an exit code.
+
+0 done · 1 it failed · 2 wrong usage · 3 the platform is away · 4 refused (401, 403) · 130 Ctrl-C
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gongfang.cli.text import t
+from gongfang.client.errors import ApiError, ForbiddenError, PlatformAway, UnauthenticatedError
+
+if TYPE_CHECKING:
+    from gongfang.cli.session import Session
+
+FAILED, USAGE, AWAY, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
+
+
+class Failed(Exception):
+    """A command did not reach its aim. `output`: the last lines of what failed; `hint`: what to do next."""
+
+    def __init__(self, message: str, *, output: str | None = None, hint: str | None = None, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.output = output
+        self.hint = hint
+        self.code = code
+
+
+def exit_code(error: Exception) -> int | None:
+    """None for what is not an error of a user's making or of the platform's, but a bug of this program."""
+    match error:
+        case Failed():
+            return error.code
+        case PlatformAway():
+            return AWAY
+        case UnauthenticatedError() | ForbiddenError():
+            return REFUSED
+        case ApiError() | TimeoutError() | OSError():
+            return FAILED
+        case _:
+            return None
+
+
+def explain(error: Exception, session: "Session") -> Iterator[str]:
+    """The lines to print."""
+    label = t("error: ", "错误：")
+    match error:
+        case Failed():
+            yield label + error.message
+            if error.output:
+                yield t("the last output:", "最后的输出：")
+                yield from (f"  | {line}" for line in error.output.rstrip().splitlines())
+            if error.hint:
+                yield "  → " + error.hint
+        case PlatformAway():
+            yield label + t("no answer from {0} ({1})", "{0} 没有应答（{1}）").format(error.url, error.reason)
+            yield "  → " + away_hint(session)
+        case ApiError():
+            yield label + error.message
+            yield from (f"  {fault.field}: {fault.message}" for fault in error.details)
+            if isinstance(error, UnauthenticatedError):
+                yield "  → " + t("log in with: gongfang login {0}", "请登录：gongfang login {0}").format(session.url)
+            if error.status >= 500 and error.request_id:
+                yield "  → " + t("request id: {0}", "请求号：{0}").format(error.request_id)
+        case OSError():
+            name = f": {error.filename}" if error.filename else ""
+            yield f"{label}{error.strerror or error}{name}"
+        case _:
+            yield label + str(error)
+
+
+def away_hint(session: "Session") -> str:
+    """How to get to a platform that answers."""
+    if session.connection.local:
+        return t("start it with: gongfang up --detach", "请启动平台：gongfang up --detach")
+    return t(
+        "check the address, or choose another with --url or: gongfang login URL",
+        "请检查地址，或用 --url 或 gongfang login URL 另选平台",
+    )

@@ -1,0 +1,71 @@
+"""One run of the command line: which platform it talks to, and how it prints."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gongfang.cli import connection
+from gongfang.cli.text import language
+
+if TYPE_CHECKING:
+    from gongfang.client import Client
+
+
+class Session:
+    """Made for each run by click; the client in it is opened at its first use."""
+
+    def __init__(self) -> None:
+        self.url_option: str | None = None
+        self.token_option: str | None = None
+        self.context_option: str | None = None
+        self.as_json = False
+        self._connection: connection.Connection | None = None
+        self._client: Client | None = None
+
+    @property
+    def connection(self) -> connection.Connection:
+        if self._connection is None:
+            self._connection = connection.resolve(self.url_option, self.token_option, self.context_option)
+        return self._connection
+
+    @property
+    def url(self) -> str:
+        return self.connection.url
+
+    @property
+    def client(self) -> "Client":
+        if self._client is None:
+            from gongfang.client import Client
+
+            self._client = Client(self.url, self.connection.token, language=language())
+        return self._client
+
+    def quick_client(self, timeout: float = 5.0) -> "Client":
+        """One that does not try again: for asking whether anybody is there."""
+        from gongfang.client import Client
+
+        return Client(self.url, self.connection.token, language=language(), timeout=timeout, retries=0)
+
+    def client_for(self, token: str) -> "Client":
+        """The same platform as somebody else."""
+        from gongfang.client import Client
+
+        return Client(self.url, token, language=language())
+
+    def show(self, data: Any, people: Callable[[], None]) -> None:
+        """Prints the data: as JSON for programs, else as `people` prints it."""
+        if self.as_json:
+            from gongfang.cli.render import print_json
+
+            print_json(data)
+        else:
+            people()
+
+    def note(self, text: str) -> None:
+        """A message beside the data, on stderr."""
+        click.echo(text, err=True)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

@@ -1,0 +1,1 @@
+"""The platform's nouns: one module a family, one method an endpoint, in the words of `docs/api-endpoints.md`."""
