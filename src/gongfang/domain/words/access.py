@@ -93,7 +93,7 @@ register(
             "You see no space; ask an administrator for a role in one.",
             "您没有可见的空间，请联系管理员授予角色。",
         ),
-        "name_taken": ("The name {name} is taken; choose another.", "名称 {name} 已被占用，请更换。"),
+        "name_in_use": ("The name {name} is taken; choose another.", "名称 {name} 已被占用，请更换。"),
         "not_empty": (
             "{name} still holds {organizations} organisations, {spaces} spaces, {apps} apps and {domains} domains; "
             "delete those first.",

@@ -1,0 +1,227 @@
+"""Users and their roles.
+
+A user belongs to no tenant; roles tie them to places. An administrator sees and changes a user only as far as the
+user's roles lie within what the administrator administers: who is bound anywhere else (or nowhere) can be changed by
+the platform's administrators alone, since a new password or token for them would reach beyond.
+"""
+
+from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
+from gongfang.domain.ids import new_id
+from gongfang.domain.values import (
+    JsonObject,
+    Level,
+    Organization,
+    Permission,
+    Place,
+    RoleBinding,
+    Space,
+    Tenant,
+    User,
+)
+from gongfang.operations.access import enabled_platform_admins, is_platform_admin
+from gongfang.operations.context import Context
+from gongfang.operations.passwords import hashed
+from gongfang.operations.tree import default_node, naming, place_of
+from gongfang.state import Reading, Scope, Writing
+from gongfang.wire.models import RoleRequest, UserChange, UserRequest
+
+
+async def _places_below(tx: Reading, scope: Scope) -> set[str]:
+    """Ids of all tenants, organisations and spaces within a scope that is not everything."""
+    found = set(scope.tenants | scope.organizations | scope.spaces)
+    if scope.tenants:
+        found |= {o.id for o in await tx.find(Organization, tenant_id=scope.tenants)}
+        found |= {s.id for s in await tx.find(Space, tenant_id=scope.tenants)}
+    if scope.organizations:
+        found |= {s.id for s in await tx.find(Space, organization_id=scope.organizations)}
+    return found
+
+
+async def list_users(context: Context, *, after: str | None = None, limit: int = 50) -> list[User]:
+    """Users with a role where the caller may read users; the platform's readers see all, everybody sees themselves."""
+    scope = context.caller.scope(Permission.user_read)
+    async with context.database.reading() as tx:
+        if scope.everything:
+            return await tx.find(User, after=after, limit=limit)
+        places = await _places_below(tx, scope)
+        bindings = await tx.find(RoleBinding, scope_id=places) if places else []
+        ids = {b.user_id for b in bindings} | {context.caller.user.id}
+        return await tx.find(User, id=ids, after=after, limit=limit)
+
+
+async def find_user(tx: Reading, context: Context, user_id: str) -> User:
+    """A user whom the caller may read. Raises `NotFound("user_not_found")`."""
+    user = await tx.one(User, user_id)
+    if user is not None and user.id != context.caller.user.id:
+        scope = context.caller.scope(Permission.user_read)
+        if not scope.everything:
+            places = await _places_below(tx, scope)
+            user = user if any(b.scope_id in places for b in user.bindings) else None
+    if user is None:
+        raise NotFound("user_not_found", user=user_id)
+    return user
+
+
+async def show_user(context: Context, user_id: str) -> User:
+    async with context.database.reading() as tx:
+        return await find_user(tx, context, user_id)
+
+
+async def require_administers(tx: Reading, context: Context, user: User) -> None:
+    """The caller administers every place that the user is bound to; of a user without roles, the platform."""
+    places = [await place_of(tx, b.level, b.scope_id) for b in user.bindings] or [Place()]
+    if not all(context.caller.may(Permission.user_write, place or Place()) for place in places):
+        raise Forbidden("forbidden", permission=Permission.user_write.value)
+
+
+async def create_user(context: Context, request: UserRequest) -> User:
+    """A user with a password and first roles. Without roles only the platform's administrators may make one.
+
+    Raises `Conflict("name_taken")`, and what `grant_role` raises.
+    """
+    if not request.roles or not _administers_somewhere(context):
+        _require_platform(context)
+    password_hash = await hashed(request.password.get_secret_value())
+    async with naming(context, request.name) as tx:
+        user = User(new_id("usr"), request.name, request.display_name, disabled=False, created_at=context.clock())
+        await tx.insert(user, password_hash=password_hash)
+        for role in request.roles:
+            await _grant(tx, context, user, role)
+        await context.event(tx, "user:create", object_id=user.id, data={"name": user.name})
+        return await _again(tx, user.id)
+
+
+def _administers_somewhere(context: Context) -> bool:
+    scope = context.caller.scope(Permission.user_write)
+    return bool(scope.everything or scope.tenants or scope.organizations or scope.spaces)
+
+
+def _require_platform(context: Context) -> None:
+    if not context.caller.may(Permission.user_write, Place()):
+        raise Forbidden("forbidden", permission=Permission.user_write.value)
+
+
+async def _again(tx: Reading, user_id: str) -> User:
+    user = await tx.one(User, user_id)
+    if user is None:
+        raise NotFound("user_not_found", user=user_id)
+    return user
+
+
+async def change_user(context: Context, user_id: str, change: UserChange) -> User:
+    """Display name, password, disabled or not. Everybody may change the first two of themselves.
+
+    A new password also ends a lock after failed log-ins. Raises `Conflict("last_administrator")`.
+    """
+    password = change.password.get_secret_value() if change.password else None
+    password_hash = await hashed(password) if password else None
+    async with context.database.writing() as tx:
+        user = await find_user(tx, context, user_id)
+        own = user.id == context.caller.user.id and change.disabled is None and not context.caller.token.scopes
+        if not own:
+            await require_administers(tx, context, user)
+        changes: JsonObject = {}
+        if change.display_name is not None:
+            changes["display_name"] = change.display_name
+        if change.disabled is not None and change.disabled != user.disabled:
+            if change.disabled:
+                await _not_the_last(tx, user)
+            changes["disabled"] = change.disabled
+        if changes:
+            await tx.update(User, user.id, **changes)
+        if password_hash is not None:
+            await tx.set_password(user.id, password_hash)
+            await tx.note_login(user.id, failed=0, locked_until=None)
+        data = {**changes, **({"password": "***"} if password_hash else {})}
+        await context.event(tx, "user:change", object_id=user.id, data=data)
+        return await _again(tx, user.id)
+
+
+async def delete_user(context: Context, user_id: str) -> None:
+    """With roles and tokens. Raises `Conflict("last_administrator")`."""
+    async with context.database.writing() as tx:
+        user = await find_user(tx, context, user_id)
+        await require_administers(tx, context, user)
+        await _not_the_last(tx, user)
+        await tx.delete(User, id=user.id)
+        await context.event(tx, "user:delete", object_id=user.id, data={"name": user.name})
+
+
+async def _not_the_last(tx: Writing, user: User) -> None:
+    """Somebody else administers the platform. All of them are locked first: of two who remove each other at the same
+    time, the second sees what the first did."""
+    if not is_platform_admin(user):
+        return
+    for admin_id in await enabled_platform_admins(tx):
+        await tx.lock(User, admin_id)
+    if not set(await enabled_platform_admins(tx)) - {user.id}:
+        raise Conflict("last_administrator", user=user.name)
+
+
+async def grant_role(context: Context, user_id: str, request: RoleRequest) -> RoleBinding:
+    """Binds a role at a level; nobody can bind one where they don't administer. The same again gives the same.
+
+    Raises `NotFound` of the user or the place, `Forbidden`.
+    """
+    async with context.database.writing() as tx:
+        user = await find_user(tx, context, user_id)
+        return await _grant(tx, context, user, request)
+
+
+async def _grant(tx: Writing, context: Context, user: User, request: RoleRequest) -> RoleBinding:
+    scope_id, place = await _place_asked(tx, context, request)
+    missing = NotFound(f"{request.level.value}_not_found", id=scope_id or "")
+    if request.level is Level.platform:
+        _require_platform(context)
+    else:
+        context.require(Permission.user_write, place, missing=missing)
+    same = [b for b in user.bindings if (b.role, b.level, b.scope_id) == (request.role, request.level, scope_id)]
+    if same:
+        return same[0]
+    binding = RoleBinding(new_id("rol"), user.id, request.role, request.level, scope_id)
+    await tx.insert(binding)
+    data = {"user": user.name, "role": request.role.value, "level": request.level.value, "scope_id": scope_id}
+    await context.event(tx, "role:grant", place=place, object_id=user.id, data=data)
+    return binding
+
+
+async def _place_asked(tx: Reading, context: Context, request: RoleRequest) -> tuple[str | None, Place]:
+    """The id and the place of a level; where no id is given, the one that calls mean by default."""
+    if request.level is Level.platform:
+        if request.scope_id is not None:
+            raise invalid_field("scope_id", "scope_of_platform")
+        return None, Place()
+    scope_id = request.scope_id or await _default_id(tx, context, request.level)
+    place = await place_of(tx, request.level, scope_id)
+    if place is None:
+        raise NotFound(f"{request.level.value}_not_found", id=scope_id)
+    return scope_id, place
+
+
+async def _default_id(tx: Reading, context: Context, level: Level) -> str:
+    match level:
+        case Level.tenant:
+            return (await default_node(tx, context, Tenant, None)).id
+        case Level.organization:
+            return (await default_node(tx, context, Organization, None)).id
+        case _:
+            return (await default_node(tx, context, Space, None)).id
+
+
+async def revoke_role(context: Context, user_id: str, binding_id: str) -> None:
+    """Raises `NotFound("role_not_found")`, `Conflict("last_administrator")`."""
+    async with context.database.writing() as tx:
+        user = await find_user(tx, context, user_id)
+        binding = next((b for b in user.bindings if b.id == binding_id), None)
+        if binding is None:
+            raise NotFound("role_not_found", id=binding_id)
+        place = await place_of(tx, binding.level, binding.scope_id)
+        if not context.caller.may(Permission.user_write, place or Place()):
+            raise Forbidden("forbidden", permission=Permission.user_write.value)
+        if binding.level is Level.platform:
+            rest = [b for b in user.bindings if b.id != binding.id]
+            if not any((b.role, b.level) == (binding.role, binding.level) for b in rest):
+                await _not_the_last(tx, user)
+        await tx.delete(RoleBinding, id=binding.id)
+        data = {"user": user.name, "role": binding.role.value, "level": binding.level.value}
+        await context.event(tx, "role:revoke", place=place, object_id=user.id, data=data)
