@@ -93,5 +93,117 @@ register(
             "The build made folders too deep to be kept ({entry}); shorten their names.",
             "构建生成的目录层次过深，无法保存（{entry}）；请缩短名称。",
         ),
+        # trees
+        "build_not_detected": (
+            "No builder knows this package. Looked for: {looked}. Found at its top: {found}. "
+            "Add one of these, or a Procfile with a line `web: COMMAND`.",
+            "无法识别程序包类型。查找了：{looked}。程序包顶层有：{found}。请补充其中之一，或添加含 `web: 命令` 的 Procfile。",
+        ),
+        "build_not_of_runtime": (
+            "The app's runtime is {runtime}, but the package has none of: {looked}. Found at its top: {found}. "
+            "Add one, or a Procfile, or set the runtime to auto.",
+            "应用的运行时为 {runtime}，但程序包中没有：{looked}。顶层有：{found}。请补充，或添加 Procfile，或将运行时改为 auto。",
+        ),
+        "build_file_too_big": (
+            "{file} is larger than {limit} bytes, as no such file is; make it smaller.",
+            "{file} 超过 {limit} 字节，不像正常文件；请精简。",
+        ),
+        "build_file_malformed": (
+            "{file} can't be read: {detail}. Correct it and upload again.",
+            "无法读取 {file}：{detail}。请修正后重新上传。",
+        ),
+        # Procfile
+        "procfile_line": (
+            "Line {line} of the Procfile is not `name: command`: {text}",
+            "Procfile 第 {line} 行不是“名称: 命令”的形式：{text}",
+        ),
+        "procfile_name": (
+            "Line {line} of the Procfile names a process {name}; use letters, digits, `-` and `_`, 63 at most.",
+            "Procfile 第 {line} 行的进程名 {name} 不合规；只能用字母、数字、`-` 和 `_`，最多 63 个。",
+        ),
+        "procfile_no_command": (
+            "Line {line} of the Procfile gives {name} no command; write it after the colon.",
+            "Procfile 第 {line} 行的 {name} 没有命令；请写在冒号后面。",
+        ),
+        "procfile_duplicate": (
+            "Line {line} of the Procfile names {name} a second time; remove one.",
+            "Procfile 第 {line} 行重复定义了 {name}；请删除其一。",
+        ),
+        "procfile_too_long": (
+            "Line {line} of the Procfile goes over a limit: {most} processes, {longest} characters a command; "
+            "put the command in a script.",
+            "Procfile 第 {line} 行超出限制：最多 {most} 个进程，每条命令最多 {longest} 个字符；请将命令写入脚本。",
+        ),
+        "procfile_empty": (
+            "The Procfile names no process; write `web: COMMAND`, or remove it.",
+            "Procfile 没有定义任何进程；请写入 `web: 命令`，或删除该文件。",
+        ),
+        # languages
+        "python_version": (
+            "{file} asks for Python {wanted}; this platform has Python {have}. Change it in {file}.",
+            "{file} 要求 Python {wanted}，本平台为 Python {have}。请修改 {file}。",
+        ),
+        "python_pipfile": (
+            "Pipfile is not supported; write the dependencies to requirements.txt (`pipenv requirements`).",
+            "不支持 Pipfile；请将依赖写入 requirements.txt（`pipenv requirements`）。",
+        ),
+        "start_missing_python": (
+            "Nothing says how this Python application starts. Found at its top: {found}. Add a Procfile with a line "
+            "`web: COMMAND`, or name the main file app.py or main.py.",
+            "无法确定 Python 应用的启动方式。顶层有：{found}。请添加含 `web: 命令` 的 Procfile，或将主文件命名为 app.py 或 main.py。",
+        ),
+        "start_missing_node": (
+            "Nothing says how this Node application starts. Found at its top: {found}. Add `scripts.start` to "
+            "package.json, or a Procfile with a line `web: COMMAND`.",
+            "无法确定 Node 应用的启动方式。顶层有：{found}。请在 package.json 中添加 `scripts.start`，或添加含 `web: 命令` 的 Procfile。",
+        ),
+        "java_gradle": (
+            "Gradle builds are not supported; run `gradle build` yourself and upload the jar.",
+            "不支持 Gradle 构建；请自行执行 `gradle build` 并上传 jar 文件。",
+        ),
+        "java_no_compiler": (
+            "There are only Java source files, and this machine has no compiler (javac). "
+            "Install a JDK on it, or upload a jar.",
+            "程序包中只有 Java 源文件，而本机没有编译器（javac）。请安装 JDK，或上传 jar 文件。",
+        ),
+        "java_no_main_class": (
+            "No jar can be run: none of {found} names a Main-Class in META-INF/MANIFEST.MF. Build a runnable jar "
+            "(Spring Boot's or the shade plugin make one), or add a Procfile.",
+            "没有可运行的 jar：{found} 的 META-INF/MANIFEST.MF 均未指定 Main-Class。"
+            "请构建可运行的 jar（如用 Spring Boot 或 shade 插件），或添加 Procfile。",
+        ),
+        "java_several_jars": (
+            "Several jars can be run: {found}. Say which in a Procfile: `web: java $JAVA_OPTS -jar FILE`.",
+            "有多个可运行的 jar：{found}。请在 Procfile 中指明：`web: java $JAVA_OPTS -jar 文件`。",
+        ),
+        "java_no_jar": (
+            "Maven made no jar or war in target/; check the project's packaging, or add a Procfile.",
+            "Maven 未在 target/ 中生成 jar 或 war；请检查项目的 packaging，或添加 Procfile。",
+        ),
+        "java_no_main_method": (
+            "No source file at the top has a `public static void main`. Found: {found}. Add one, or a Procfile.",
+            "顶层源文件中没有 `public static void main`。现有：{found}。请补充，或添加 Procfile。",
+        ),
+        "java_several_mains": (
+            "Several classes have a main method: {found}. Say which in a Procfile.",
+            "有多个类含 main 方法：{found}。请在 Procfile 中指明。",
+        ),
+        "go_no_main": (
+            "No main package was found at the top or in cmd/; add one (`package main`).",
+            "顶层和 cmd/ 中都没有 main 包；请补充（`package main`）。",
+        ),
+        "go_several_programs": (
+            "There are several programs in cmd/: {found}. Say in a Procfile which is `web`.",
+            "cmd/ 中有多个程序：{found}。请在 Procfile 中指明哪个是 `web`。",
+        ),
+        "binary_not_one": (
+            "{count} executable files were found where one is needed. Found at the top: {found}. "
+            "Set the mode of the program (chmod +x), or add a Procfile.",
+            "找到 {count} 个可执行文件，需要恰好一个。顶层有：{found}。请为程序设置可执行权限（chmod +x），或添加 Procfile。",
+        ),
+        "binary_machine": (
+            "{file} was built for {built_for}, but this machine is {machine}; build it for Linux on {machine}.",
+            "{file} 是为 {built_for} 构建的，本机为 {machine}；请针对 {machine} 的 Linux 重新构建。",
+        ),
     }
 )
