@@ -150,7 +150,7 @@ class BuildReconciler:
             tx.wake("build-news", build.id)
 
     async def _run(self, build: Build, app: App, plan: BuildPlan, folder: Path) -> Reason | None:
-        """The plan's script in the sandbox; why it failed, or None. Nothing is started where there is nothing to run."""
+        """The plan's script in the sandbox; why it failed, or None. An empty script starts nothing."""
         if not plan.script:
             return None
         settings = self._settings

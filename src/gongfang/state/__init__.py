@@ -9,7 +9,7 @@ from gongfang.state.crypto import Keyring
 from gongfang.state.database import Database, Reading, Writing
 from gongfang.state.hub import Hub, Wake
 from gongfang.state.records import Idempotent, LoginRecord, Scope
-from gongfang.state.schema import migrate, schema_differences
+from gongfang.state.schema import migrate, reachable, schema_differences
 
 __all__ = [
     "Database",
@@ -22,5 +22,6 @@ __all__ = [
     "Wake",
     "Writing",
     "migrate",
+    "reachable",
     "schema_differences",
 ]

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gongfang.domain.errors import Conflict, Unavailable
-from gongfang.domain.values import App, Event, JsonObject, Operation, Permission, RoleBinding, Token, User
+from gongfang.domain.values import App, Event, JsonObject, Operation, Package, RoleBinding, Token, User
 from gongfang.state import tables
 from gongfang.state.codec import NOUNS, Codec
 from gongfang.state.crypto import Keyring
@@ -148,6 +148,19 @@ class Reading:
 
     async def active_operations(self, app_id: str) -> list[Operation]:
         return await self.find(Operation, app_id=app_id, status=ACTIVE)
+
+    async def release_numbers(self, ids: Iterable[str]) -> dict[str, int]:
+        """Release id → number, for those that are there."""
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        table = tables.releases
+        rows = await self._rows(select(table.c.id, table.c.number).where(table.c.id.in_(wanted)))
+        return {row["id"]: row["number"] for row in rows}
+
+    async def newest_package_seq(self, app_id: str) -> int:
+        """The number of an app's newest package; 0 where nothing was uploaded."""
+        return await self.last_number(Package, "seq", app_id=app_id)
 
     async def last_number(self, noun: type[Any], column: str, **equals: Any) -> int:
         """The highest value of a counter column among those that match; 0 where there is none."""
@@ -375,6 +388,3 @@ def _translated():
         if error.connection_invalidated:
             raise Unavailable("database_away", retry_after=2) from error
         raise
-
-
-__all__ = ["Database", "Permission", "Reading", "Writing"]

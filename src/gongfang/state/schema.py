@@ -7,9 +7,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gongfang.domain.errors import Unavailable
 from gongfang.state.tables import metadata
 
 _LOCK = 0x676F6E67  # "gong": the advisory lock that guards migrations
@@ -26,6 +28,18 @@ def _upgrade(connection: Connection) -> None:
     connection.execute(text("SET lock_timeout = '10s'"))
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     command.upgrade(_config(connection), "head")
+
+
+async def reachable(url: str) -> None:
+    """Returns where the database at `url` answers; raises `Unavailable("database_away")` where it does not."""
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 5})
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (OSError, TimeoutError, DBAPIError) as error:
+        raise Unavailable("database_away", retry_after=1) from error
+    finally:
+        await engine.dispose()
 
 
 async def migrate(url: str) -> None:

@@ -72,7 +72,7 @@ class LoginRequest(Request):
 
 class TokenRequest(Request):
     name: str = Field(max_length=64, min_length=1)
-    scopes: list[Permission] = Field(default_factory=list, description="Empty: all that its user may")
+    scopes: list[Permission] = Field(default_factory=list[Permission], description="Empty: all that its user may")
     expires_in_s: int | None = Field(default=90 * 86400, ge=60, le=366 * 86400)
     user_id: str | None = Field(default=None, description="Another user's, by an administrator")
 

@@ -420,14 +420,19 @@ def _dispensable(p: Picture, new: Sequence[Instance], old: Sequence[Instance], w
 
 
 def _retire(p: Picture, draft: _Draft) -> None:
-    """Forgets ended instances beyond the newest few of each process type."""
+    """Forgets ended instances beyond the newest few of each process type.
+
+    The last of each wanted place stays as long as the place is wanted: its crashes in a row are counted there.
+    """
     by_process: dict[str, list[Instance]] = {}
     for instance in p.instances:
         if instance.state.ended:
             by_process.setdefault(instance.process, []).append(instance)
-    for ended in by_process.values():
+    for process, ended in by_process.items():
         newest = sorted(ended, key=lambda i: (i.ended_at or p.now, i.id), reverse=True)
-        draft.add(*(a.ForgetInstance(i) for i in newest[KEPT_ENDED:]))
+        last_of_place = {i.index: i.id for i in reversed(newest) if i.index < p.wanted(process)}
+        kept = {i.id for i in newest[:KEPT_ENDED]} | set(last_of_place.values())
+        draft.add(*(a.ForgetInstance(i) for i in newest if i.id not in kept))
 
 
 # --- the end, and what is said of it ---------------------------------------------------------------------------------

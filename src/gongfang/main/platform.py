@@ -1,0 +1,294 @@
+"""The control plane: every part made, joined and run in one process, and taken down in the reverse order."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from gongfang import __version__
+from gongfang.api.app import create_api
+from gongfang.api.services import ApiServices, PlatformPart, PlatformState
+from gongfang.blobs import ObjectBlobs
+from gongfang.builders import DropletCache, host_config
+from gongfang.domain.clock import utc_now
+from gongfang.domain.errors import Conflict, GongfangError, Reason
+from gongfang.domain.values import App, Instance, InstanceState
+from gongfang.edge.envoy import EnvoyEdge
+from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
+from gongfang.main.home import Home
+from gongfang.operations.access import bootstrap, mint_admin_token
+from gongfang.reconcile.apps import AppReconciler
+from gongfang.reconcile.builds import BuildReconciler, BuildSettings
+from gongfang.reconcile.loop import KeyedWorkers
+from gongfang.reconcile.orphans import relay_ends, remove_orphans
+from gongfang.reconcile.servers import ServerKeeper
+from gongfang.reconcile.tasks import TaskReconciler
+from gongfang.reconcile.workloads import PlatformFacts
+from gongfang.runtimes.interface import Mount
+from gongfang.runtimes.local import LocalRuntime
+from gongfang.settings import Settings
+from gongfang.state import Database, Hub, Keyring, migrate
+from gongfang.toolbox import WheelToolbox
+
+log = structlog.get_logger()
+
+Say = Callable[[str, Mapping[str, str | int | float]], None]
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `process`."""
+
+    @contextmanager
+    def capture_signals(self):  # pyright: ignore[reportIncompatibleMethodOverride]
+        yield
+
+
+class Platform:
+    """`say`: told what is being done (message code + facts), for whoever waits for the start."""
+
+    def __init__(self, settings: Settings, home: Home, say: Say) -> None:
+        self._settings = settings
+        self._home = home
+        self._say = say
+        self._hub = Hub()
+        self._closing = asyncio.Event()
+        self._toolbox = WheelToolbox()
+        self._workers: list[KeyedWorkers] = []
+        self._keepers: dict[str, ServerKeeper] = {}
+        self._background: list[asyncio.Task[Any]] = []
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Starts everything, calls `ready`, and runs until `stop` is set. Apps, Envoy and PostgreSQL run on."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            ready()
+            waiting = asyncio.create_task(stop.wait())
+            await asyncio.wait([waiting, *self._background], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            for task in self._background:
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings, home = self._settings, self._home
+        api_socket = _listen(settings.api_host, settings.api_port, "GONGFANG_API_PORT")
+        stack.callback(api_socket.close)
+        for tool in ("bwrap", "envoy", *(() if settings.database_url else ("postgres",))):
+            await self._fetch(tool)
+        droplets_folder = home.root / "droplets"
+        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs")
+        self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
+        self._runtime = LocalRuntime(
+            home.runtime, tool=self._toolbox.ensure, droplet=self._droplets.path, port_range=settings.port_range
+        )
+        await self._runtime.open()
+        stack.push_async_callback(self._runtime.close)
+        stack.push_async_callback(self._end_background)
+        url = await self._database()
+        self._database_ = Database(url, Keyring.load(home.keys), self._hub)
+        stack.push_async_callback(self._database_.close)
+        await self._tokens()
+        self._edge = await self._open_edge()
+        stack.push_async_callback(self._edge.close)
+        apps = await self._reconcilers()
+        stack.push_async_callback(apps.close)
+        stack.push_async_callback(self._end_background)
+        server = self._api()
+        self._spawn(server.serve(sockets=[api_socket]), "api")
+        stack.push_async_callback(self._shut, server)
+        await self._until_ready()
+        home.write_platform(settings)
+
+    async def _fetch(self, tool: str) -> None:
+        if self._toolbox.find(tool) is None:
+            self._say("fetching_tool", {"tool": tool})
+        await self._toolbox.ensure(tool)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        self._background.append(asyncio.create_task(work, name=name))
+
+    async def _end_background(self) -> None:
+        tasks, self._background = self._background, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, keeper: ServerKeeper) -> None:
+        self._keepers[keeper.server.name] = keeper
+        await keeper.start()
+        self._spawn(keeper.keep(), f"keep:{keeper.server.name}")
+
+    async def _database(self) -> str:
+        if self._settings.database_url is not None:
+            url = str(self._settings.database_url).split("://", 1)[1]
+            url = f"postgresql+asyncpg://{url}"
+        else:
+            self._say("starting_part", {"part": "PostgreSQL"})
+            await self._keep(ServerKeeper(self._runtime, postgres(self._home)))
+            url = database_url(self._home)
+        await migrate(url)
+        return url
+
+    async def _tokens(self) -> None:
+        """The administrator's first token, and another where its file was lost."""
+        token = await bootstrap(self._database_, utc_now, "Asia/Shanghai")
+        if token is None and not self._home.admin_token.exists():
+            token = await mint_admin_token(self._database_, utc_now)
+        if token is not None:
+            self._home.write_secret(self._home.admin_token, token)
+
+    async def _open_edge(self) -> EnvoyEdge:
+        self._say("starting_part", {"part": "Envoy"})
+        settings = self._settings
+        config = envoy_config(self._home, settings.edge_host, settings.edge_port)
+        tool = await self._toolbox.ensure("envoy")
+        edge = EnvoyEdge(config)
+        await edge.open()
+        server = envoy(config, tool.executables["envoy"], os.cpu_count() or 2)
+        running = [w for w in await self._runtime.list() if w.labels.get("server") == "envoy" and w.exit is None]
+        if not any(w.labels.get("fingerprint") == server.fingerprint for w in running):
+            _listen(settings.edge_host, settings.edge_port, "GONGFANG_EDGE_PORT", probe=not running).close()
+        await self._keep(ServerKeeper(self._runtime, server))
+        return edge
+
+    async def _reconcilers(self) -> AppReconciler:
+        settings, home, database, runtime = self._settings, self._home, self._database_, self._runtime
+        facts = PlatformFacts(settings.base_domain, self._edge_url)
+        apps = AppReconciler(database, runtime, self._edge, utc_now, facts)
+        await self._edge.replace_all(await apps.edge_apps())
+        await remove_orphans(database, runtime)
+        configuration = host_config(os.environ, Path.home())
+        builds = BuildReconciler(
+            database,
+            runtime,
+            self._blobs,
+            self._droplets,
+            utc_now,
+            BuildSettings(
+                folder=home.root / "builds",
+                cache=home.root / "cache",
+                memory_mb=settings.build_memory_mb,
+                timeout_s=settings.build_timeout_s,
+                concurrency=settings.build_concurrency,
+                environment=configuration.environment,
+                mounts=tuple(Mount(shown.source, shown.target) for shown in configuration.shown),
+            ),
+        )
+        tasks = TaskReconciler(database, runtime, utc_now, facts)
+        for kind, handler, keys in (
+            ("app", apps, self._app_ids),
+            ("build", builds, builds.unfinished),
+            ("task", tasks, tasks.unfinished),
+        ):
+            workers = KeyedWorkers(kind, handler, keys, self._hub, utc_now, sweep_s=settings.sweep_s)
+            self._workers.append(workers)
+            self._spawn(workers.run(), f"workers:{kind}")
+        self._spawn(relay_ends(database, runtime), "ends")
+        return apps
+
+    async def _app_ids(self) -> list[str]:
+        async with self._database_.reading() as tx:
+            return await tx.app_ids()
+
+    # --- the API, and what it says of the platform -------------------------------------------------------------------
+
+    def _edge_url(self, host: str) -> str:
+        port = self._settings.edge_port
+        return f"http://{host}" + ("" if port == 80 else f":{port}") + "/"
+
+    def _api(self) -> _Server:
+        services = ApiServices(
+            database=self._database_,
+            clock=utc_now,
+            blobs=self._blobs,
+            runtime=self._runtime,
+            base_domain=self._settings.base_domain,
+            edge_url=self._edge_url,
+            platform=self._state,
+            ready=self._ready,
+            upload_limit=self._settings.upload_limit,
+            closing=self._closing,
+        )
+        config = uvicorn.Config(
+            create_api(services),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+            timeout_keep_alive=75,
+            server_header=False,
+        )
+        return _Server(config)
+
+    async def _shut(self, server: _Server) -> None:
+        """Ends streams and waiting calls, then the server, within its grace period."""
+        self._closing.set()
+        server.should_exit = True
+        await asyncio.gather(*(t for t in self._background if t.get_name() == "api"), return_exceptions=True)
+
+    async def _ready(self) -> Mapping[str, tuple[bool, Reason | None]]:
+        """Ready means: database reachable, edge has acknowledged its configuration, reconciler swept recently."""
+        checks: dict[str, tuple[bool, Reason | None]] = {}
+        try:
+            await self._database_.ping()
+            checks["database"] = (True, None)
+        except GongfangError as error:
+            checks["database"] = (False, error.reason)
+        status = self._edge.status()
+        edge_ok = status.connected and status.acknowledged
+        checks["edge"] = (edge_ok, None if edge_ok else Reason("edge_waiting", {}))
+        latest = utc_now() - timedelta(seconds=self._settings.sweep_s * 3 + 10)
+        swept = all(w.last_sweep is not None and w.last_sweep > latest for w in self._workers)
+        checks["reconciler"] = (swept, None if swept else Reason("sweep_waiting", {}))
+        return checks
+
+    async def _until_ready(self) -> None:
+        async with asyncio.timeout(60):
+            while not all(ok for ok, _ in (await self._ready()).values()):  # noqa: ASYNC110  (several conditions)
+                await asyncio.sleep(0.02)
+
+    async def _state(self) -> PlatformState:
+        checks = await self._ready()
+        async with self._database_.reading() as tx:
+            apps = await tx.count(App)
+            instances = await tx.count(Instance, state=[s.value for s in InstanceState if not s.ended])
+        parts = [
+            PlatformPart("control", "ok" if checks["reconciler"][0] else "starting", checks["reconciler"][1]),
+            self._part("database", "postgres", checks["database"]),
+            self._part("edge", "envoy", checks["edge"]),
+        ]
+        return PlatformState(
+            version=__version__,
+            parts=tuple(parts),
+            guarantees=self._runtime.capabilities().guarantees,
+            apps=apps,
+            instances=instances,
+        )
+
+    def _part(self, name: str, server: str, check: tuple[bool, Reason | None]) -> PlatformPart:
+        keeper = self._keepers.get(server)
+        if keeper is not None and keeper.state == "down":
+            reason = Reason("server_not_ready", {"server": server, "output": keeper.detail})
+            return PlatformPart(name, "down", reason)
+        return PlatformPart(name, "ok" if check[0] else "degraded", check[1])
+
+
+def _listen(host: str, port: int, variable: str, *, probe: bool = True) -> socket.socket:
+    """A bound socket. Raises `Conflict("port_taken")` naming the setting that changes it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    if probe:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            bound.close()
+            raise Conflict("port_taken", host=host, port=port, variable=variable) from error
+    return bound

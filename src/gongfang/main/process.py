@@ -1,0 +1,190 @@
+"""`gongfang up` and `gongfang down`: the control plane as a process, and the end of all that a home runs.
+
+SIGTERM ends the control plane alone: apps, Envoy and PostgreSQL run on, and the next `up` adopts them (this is how it
+is upgraded). Ctrl-C in the foreground, and `down`, end everything.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gongfang.domain.errors import GongfangError
+from gongfang.domain.messages import Language, words
+from gongfang.main.home import Home
+from gongfang.settings import Settings
+
+STOP_GRACE_S = 10.0
+START_TIMEOUT_S = 600.0  # the first start fetches the servers
+
+
+def language() -> Language:
+    """Of the terminal: GONGFANG_LANG, else LANG."""
+    told = os.environ.get("GONGFANG_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return "zh-CN" if told.lower().startswith("zh") else "en"
+
+
+def _say(code: str, facts: Mapping[str, str | int | float]) -> None:
+    print(words(code, facts, language()), flush=True)
+
+
+def _complain(error: GongfangError) -> int:
+    print(words(error.code, error.facts, language()), file=sys.stderr, flush=True)
+    return 1
+
+
+def up(*, detach: bool) -> int:
+    settings = Settings()
+    home = Home.of(settings)
+    try:
+        home.make()
+        if (pid := home.running_pid()) is not None:
+            _say("already_running", {"home": str(home.root), "pid": pid})
+            return 0
+        return _detached(settings, home) if detach else serve(notify_fd=None)
+    except GongfangError as error:
+        return _complain(error)
+
+
+def serve(*, notify_fd: int | None) -> int:
+    """Runs the control plane in this process until it is told to stop. `notify_fd`: where progress is written."""
+    import uvloop
+
+    from gongfang import telemetry
+    from gongfang.main.platform import Platform
+
+    settings = Settings()
+    home = Home.of(settings)
+    telemetry.configure(settings.log_level, json=notify_fd is not None)
+    try:
+        home.make()
+        lock = home.lock()
+    except GongfangError as error:
+        return _complain(error)
+    say = _teller(notify_fd)
+    interrupted = False
+
+    async def main() -> None:
+        nonlocal interrupted
+        stop = asyncio.Event()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            stop.set()
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        platform = Platform(settings, home, say)
+        await platform.run(stop, lambda: _ready(settings, home, say, notify_fd))
+
+    try:
+        uvloop.run(main())
+    except GongfangError as error:
+        return _complain(error)
+    finally:
+        os.close(lock)
+    if interrupted and notify_fd is None:
+        _say("platform_stopped", {"count": asyncio.run(_end_workloads(home))})
+    return 0
+
+
+def _teller(notify_fd: int | None) -> Any:
+    if notify_fd is None:
+        return _say
+
+    def tell(code: str, facts: Mapping[str, str | int | float]) -> None:
+        with contextlib.suppress(OSError):
+            os.write(notify_fd, (words(code, facts, language()) + "\n").encode())
+
+    return tell
+
+
+def _ready(settings: Settings, home: Home, say: Any, notify_fd: int | None) -> None:
+    say("platform_ready", _addresses(settings, home))
+    if notify_fd is not None:
+        with contextlib.suppress(OSError):
+            os.write(notify_fd, b"\0")
+        os.close(notify_fd)
+
+
+def _addresses(settings: Settings, home: Home) -> dict[str, str]:
+    return {
+        "api": f"http://{settings.api_host}:{settings.api_port}",
+        "apps": f"http://NAME.{settings.base_domain}:{settings.edge_port}",
+        "home": str(home.root),
+    }
+
+
+def _detached(settings: Settings, home: Home) -> int:
+    """Starts the control plane in a session of its own, shows its progress, and returns when it is ready."""
+    reader, writer = os.pipe()
+    log = home.log_file
+    with log.open("ab") as output:
+        start = output.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "gongfang.main", str(writer)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[writer],
+            cwd="/",
+        )
+    os.close(writer)
+    ready = False
+    with os.fdopen(reader, "rb") as progress:
+        for line in progress:
+            text = line.decode(errors="replace")
+            ready = ready or "\0" in text
+            if text.strip("\0\n"):
+                print(text.strip("\0\n"), flush=True)
+    if ready:
+        return 0
+    child.wait(timeout=START_TIMEOUT_S)
+    with log.open("rb") as output:
+        output.seek(start)
+        tail = output.read()[-4000:].decode(errors="replace").strip()
+    facts = {"log": str(log), "output": tail}
+    print(words("platform_start_failed", facts, language()), file=sys.stderr)
+    return 1
+
+
+def down() -> int:
+    settings = Settings()
+    home = Home.of(settings)
+    pid = home.running_pid()
+    if pid is not None:
+        _end_control_plane(home, pid)
+    ended = asyncio.run(_end_workloads(home))
+    if pid is None and not ended:
+        _say("platform_not_running", {"home": str(home.root)})
+    else:
+        _say("platform_stopped", {"count": ended})
+    home.platform_file.unlink(missing_ok=True)
+    return 0
+
+
+def _end_control_plane(home: Home, pid: int) -> None:
+    """SIGTERM, then SIGKILL; returns when nobody holds the home."""
+    latest = time.monotonic() + STOP_GRACE_S
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    while home.running_pid() == pid:
+        if time.monotonic() > latest:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            latest = time.monotonic() + STOP_GRACE_S
+        time.sleep(0.02)
+
+
+async def _end_workloads(home: Home) -> int:
+    from gongfang.runtimes.local import stop_everything
+
+    return await stop_everything(home.runtime, grace_s=STOP_GRACE_S)
