@@ -173,7 +173,8 @@ def _retry(conditions: str) -> dict[str, Any]:
         "retry_on": conditions,
         "num_retries": 3,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"},
-        "host_selection_retry_max_attempts": 3,
+        # The one that has just died has the fewest requests, so least-request offers it first, again and again.
+        "host_selection_retry_max_attempts": 30,
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",

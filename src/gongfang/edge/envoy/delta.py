@@ -4,13 +4,14 @@ A `Session` lives as long as one stream. It reads the wanted resources from a ta
 about by `changed`; it is told what Envoy said by `receive`; and `due` yields the responses to write. All of it is
 level-triggered: only the difference between what Envoy was last sent and what is wanted now ever counts.
 
-Three rules make changes seamless:
+Some rules make changes seamless:
 
 - *Make before break.* A scope waits until Envoy has confirmed the cluster that it leads to and its endpoints; a cluster
   is taken away only when no scope that Envoy may still have leads to it.
 - *One bad resource harms nobody else.* Envoy drops a whole response for one fault and does not ask again: the resources
   of a refused response are sent again one by one, until the guilty one is alone.
-- *A changed cluster gets its endpoints again*, since Envoy warms it as if it were new.
+- *A changed cluster gets its endpoints again*, since Envoy warms it as if it were new; so does a changed listener its
+  scopes. Envoy does not ask for either again, and waits for 15 s.
 
 The first answer of each kind on a stream is whole and does not wait for other kinds: a listener that starts must not
 answer 404 to hosts whose turn has not come.
@@ -52,6 +53,7 @@ class _Watch:
     """What is known of one kind. A version of None stands for "Envoy does not have it"."""
 
     opened: bool = False
+    had: bool = False  # Envoy had something of it when the stream began
     answered: bool = False
     names: set[str] = field(default_factory=set[str])  # only of a kind asked for by name
     sent: dict[str, str | None] = field(default_factory=dict[str, str | None])
@@ -106,6 +108,7 @@ class Session:
         self._parked: defaultdict[Key, set[Key]] = defaultdict(set)  # by the key that they wait for
         self._uses = _Uses()
         self._nonce = 0
+        self._listeners = 0  # responses that held one
 
     # --- what Envoy said ---------------------------------------------------------------------------------------------
 
@@ -137,10 +140,11 @@ class Session:
     def _unpark(self, keys: Iterable[Key]) -> None:
         for key in keys:
             for waiting in self._parked.pop(key, ()):
-                self._watches[waiting.kind].dirty[waiting.name] = None
+                self._mark(waiting)
 
     def _start(self, request: Request, watch: _Watch) -> None:
         watch.opened = True
+        watch.had = bool(request.initial)
         watch.sent.update(request.initial)
         watch.acked.update(request.initial)
         wanted = self._wanted[request.kind]
@@ -173,6 +177,16 @@ class Session:
             watch.refused.pop(name, None)
             if kind is Kind.scope and watch.sent.get(name) == watch.acked.get(name):
                 self._uses.has_only(name, resource.cluster if resource else None)
+        # The first listener of a new Envoy has just asked for its scopes; a later one never does.
+        if kind is Kind.listener and content and (self._listeners > 1 or self._watches[Kind.scope].had):
+            self._scopes_again()
+
+    def _scopes_again(self) -> None:
+        watch = self._watches[Kind.scope]
+        watch.answered = False
+        for name in self._wanted[Kind.scope]:
+            watch.sent.pop(name, None)
+            watch.dirty[name] = None
 
     def _refused(self, kind: Kind, content: Mapping[str, Resource | None], error: str) -> None:
         watch = self._watches[kind]
@@ -198,8 +212,13 @@ class Session:
     def changed(self, keys: Iterable[Key]) -> None:
         """The owner has changed these in the table."""
         for key in keys:
-            self._watches[key.kind].dirty[key.name] = None
+            self._mark(key)
             self._unpark((key,))
+
+    def _mark(self, key: Key) -> None:
+        watch = self._watches[key.kind]
+        if self._differs(watch, key.kind, key.name, self._wanted[key.kind].get(key.name)):
+            watch.dirty[key.name] = None
 
     def retry(self, key: Key) -> None:
         """Sends again what was refused."""
@@ -268,14 +287,14 @@ class Session:
         self._nonce += 1
         nonce = str(self._nonce)
         self._in_flight[nonce] = (kind, content)
+        self._listeners += bool(content) and kind is Kind.listener
         for name, resource in content.items():
             watch.sent[name] = resource.version if resource else None
             if kind is Kind.scope and resource is not None:
                 self._uses.may_have(name, resource.cluster)
             if kind is Kind.cluster and resource is not None:
-                endpoints = self._watches[Kind.endpoints]
-                endpoints.forget(name)
-                endpoints.dirty[name] = None
+                self._watches[Kind.endpoints].forget(name)
+                self._mark(Key(Kind.endpoints, name))
         removed = tuple(name for name, resource in content.items() if resource is None)
         return Response(kind, nonce, tuple(r for r in content.values() if r is not None), removed)
 

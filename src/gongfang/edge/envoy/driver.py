@@ -18,6 +18,7 @@ from gongfang.edge import snapshot
 from gongfang.edge.envoy.admin import Admin
 from gongfang.edge.envoy.ads import AdsServer
 from gongfang.edge.envoy.config import EnvoyConfig, listener
+from gongfang.edge.envoy.delta import Session
 from gongfang.edge.interface import EdgeApp, EdgeEndpoint, EdgeStatus
 from gongfang.edge.resources import Key, Kind, Resource
 
@@ -25,6 +26,8 @@ from gongfang.edge.resources import Key, Kind, Resource
 WORKERS_S = 0.1
 # A listener is refused where its port is still another's: Envoy does not try again by itself.
 LISTENER_RETRY_S = 1.0
+# Envoy binds its port before it confirms the listener, alone, but listens a moment later and does not tell.
+LISTENS_POLL_S = (0.002, 0.1)
 
 _log = structlog.get_logger("edge")
 
@@ -43,9 +46,13 @@ class EnvoyEdge:
         self._waiting: defaultdict[Key, set[asyncio.Future[None]]] = defaultdict(set)
         self._confirmed_at: dict[str, float] = {}  # app id: loop time of its last confirmed change
         self._retry: asyncio.TimerHandle | None = None
+        self._session: Session | None = None
+        self._live = asyncio.Event()  # the Envoy that is connected listens
+        self._watch_live: asyncio.Task[None] | None = None
         self._last_ack_at: datetime | None = None
         self._last_rejection: str | None = None
         edge = listener(config)
+        self._listener = edge.key
         self._wanted[Kind.listener][edge.key.name] = edge
 
     # --- interface.Edge ----------------------------------------------------------------------------------------------
@@ -57,6 +64,9 @@ class EnvoyEdge:
         if self._retry is not None:
             self._retry.cancel()
         await self._ads.close()
+        if self._watch_live is not None:
+            self._watch_live.cancel()
+            await asyncio.gather(self._watch_live, return_exceptions=True)
         await self._admin.close()
 
     async def replace_all(self, apps: Sequence[EdgeApp]) -> None:
@@ -111,7 +121,7 @@ class EnvoyEdge:
         session = self._ads.session
         return EdgeStatus(
             connected=session is not None,
-            acknowledged=session is not None and session.quiet(),
+            acknowledged=session is not None and session.quiet() and self._live.is_set(),
             apps=len(self._apps),
             last_ack_at=self._last_ack_at,
             last_rejection=self._last_rejection,
@@ -146,6 +156,8 @@ class EnvoyEdge:
 
     def _heard(self, keys: Sequence[Key]) -> None:
         session = self._ads.session
+        if session is not self._session:
+            self._connected(session)
         if keys:
             self._last_ack_at = self._clock()
         for key in keys:
@@ -153,6 +165,22 @@ class EnvoyEdge:
             if words is not None:
                 self._note_refusal(key, words)
         self._wake(keys if keys else list(self._waiting))
+
+    def _connected(self, session: Session | None) -> None:
+        self._session = session
+        self._live.clear()
+        if self._watch_live is not None:
+            self._watch_live.cancel()
+        self._watch_live = asyncio.create_task(self._until_live(session)) if session is not None else None
+
+    async def _until_live(self, session: Session) -> None:
+        await self._settled(self._listener, "the edge's own listener", refusals=False)
+        pause, longest = LISTENS_POLL_S
+        while not await _listens(self._config.listen_host, self._config.listen_port):
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, longest)
+        if session is self._session:
+            self._live.set()
 
     def _note_refusal(self, key: Key, words: str) -> None:
         self._last_rejection = f"{key.name}: {words}"
@@ -172,12 +200,13 @@ class EnvoyEdge:
             async with asyncio.timeout(timeout_s):
                 for key in keys:
                     await self._settled(key, name)
+                await self._live.wait()
         except TimeoutError:
             raise Unavailable("edge_away", app=name, seconds=timeout_s) from None
         self._confirmed_at[app.app_id] = asyncio.get_running_loop().time()
 
-    async def _settled(self, key: Key, app: str) -> None:
-        """Returns when Envoy has confirmed whatever is wanted of a key by then."""
+    async def _settled(self, key: Key, app: str, *, refusals: bool = True) -> None:
+        """Returns when Envoy has confirmed whatever is wanted of a key by then. `refusals`: raised, else waited out."""
         loop = asyncio.get_running_loop()
         while True:
             session = self._ads.session
@@ -185,7 +214,7 @@ class EnvoyEdge:
                 if session.settled(key):
                     return
                 words = session.refusal(key)
-                if words is not None:
+                if words is not None and refusals:
                     raise Rejected("edge_rejected", app=app, detail=words)
             waiter = loop.create_future()
             self._waiting[key].add(waiter)
@@ -197,3 +226,12 @@ class EnvoyEdge:
                     waiters.discard(waiter)
                     if not waiters:
                         del self._waiting[key]
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.transport.abort()
+    return True
