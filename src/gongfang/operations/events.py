@@ -45,10 +45,14 @@ async def app_id_of(context: Context, ref: str) -> str:
         return (await find_app(tx, context, ref)).id
 
 
-async def events_after(context: Context, seq: int, *, limit: int = 200) -> list[Event]:
+async def events_after(
+    context: Context, seq: int, *, app_id: str | None = None, tag: str | None = None, limit: int = 200
+) -> list[Event]:
     """Events past a sequence number in the order of their numbers, for streams."""
+    equals: dict[str, Any] = {"app_id": app_id} if app_id is not None else {}
     async with context.database.reading() as tx:
-        return await tx.events(scope=context.caller.scope(Permission.event_read), after=seq, limit=limit)
+        scope = context.caller.scope(Permission.event_read)
+        return await tx.events(scope=scope, after=seq, tag=tag, limit=limit, **equals)
 
 
 async def newest_event(context: Context) -> int:

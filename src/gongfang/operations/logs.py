@@ -27,7 +27,7 @@ from gongfang.state import Reading
 MAX_LINE = 16 * 1024  # bytes
 CUT = " … [cut]"
 _CHUNK = 64 * 1024
-_LOOK_AGAIN_S = 5.0
+LOOK_AGAIN_S = 1.0
 _PAGE = 256 * 1024
 _MOST = 1 << 20  # bytes read back of one source for a page
 _SOURCES = 100  # the newest so many instances of an app are read
@@ -261,6 +261,10 @@ class LogReader:
         marks = await self._runtime.log_marks(source.workload_id)
         return [_line(source, marks, piece) for piece in pieces], splitter.offset
 
+    async def known(self, workload_id: str) -> bool:
+        """Whether it was started and its log is still there."""
+        return (await self._runtime.observe(workload_id)).phase is not Phase.unknown
+
     async def _ended(self, workload_id: str) -> bool:
         return (await self._runtime.observe(workload_id)).phase is not Phase.running
 
@@ -296,9 +300,9 @@ def _line(source: Source, marks: Sequence[LogMark], piece: tuple[int, int, str])
     return Line(time_of(marks, start, source.since), source.name, source.workload_id, text, start, end)
 
 
-class _Pumps:
-    """Many sources followed at once into one queue. A source is added once; `changed` is set when there is a line to
-    take, or when a source has ended."""
+class Pumps:
+    """Many sources followed at once into one queue. `changed` is set when there is a line to take, or when a source has
+    ended."""
 
     def __init__(self, reader: LogReader, changed: asyncio.Event) -> None:
         self._reader = reader
@@ -306,8 +310,9 @@ class _Pumps:
         self._queue: asyncio.Queue[Line] = asyncio.Queue(1000)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def add(self, source: Source, offset: int) -> None:
-        if source.workload_id not in self._tasks:
+    async def add(self, source: Source, offset: int) -> None:
+        """Begins to follow a source, unless it is followed already or its workload was never started yet."""
+        if source.workload_id not in self._tasks and await self._reader.known(source.workload_id):
             self._tasks[source.workload_id] = asyncio.create_task(self._pump(source, offset))
 
     async def _pump(self, source: Source, offset: int) -> None:
@@ -351,30 +356,31 @@ async def follow_many(
     first: LinesPage,
     changed: asyncio.Event,
     *,
-    endless: bool,
+    finished: Callable[[], Awaitable[bool]],
 ) -> AsyncGenerator[FollowedLine]:
     """The page's lines, then lines as they are written, of sources that may grow more.
 
-    `changed`: set by whoever knows that there may be new sources; they are asked for every five seconds at the
-    latest. Ends, unless `endless`, when all of its sources have.
+    `changed`: set by whoever knows that something is new; it is looked again after a second anyway. Ends when
+    `finished` says that nothing more will be started and all that was has ended.
     """
     offsets = decode_cursor(first.cursor)
     for line in first.lines:
         yield FollowedLine(line, first.cursor)
-    pumps = _Pumps(reader, changed)
+    pumps = Pumps(reader, changed)
     try:
         while True:
             changed.clear()
+            last_look = await finished()
             for source in await sources():
                 offsets.setdefault(source.workload_id, 0)
-                pumps.add(source, offsets[source.workload_id])
-            over = pumps.ended and not endless
+                await pumps.add(source, offsets[source.workload_id])
+            over = last_look and pumps.ended
             for line in pumps.waiting():
                 offsets[line.instance_id] = line.end
                 yield FollowedLine(line, encode_cursor(offsets))
             if over:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), _LOOK_AGAIN_S)
+                await asyncio.wait_for(changed.wait(), LOOK_AGAIN_S)
     finally:
         await pumps.close()

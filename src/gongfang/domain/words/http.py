@@ -65,6 +65,7 @@ register(
         ),
         # values
         "v_other": ("{detail}.", "{detail}。"),
+        "v_zero_byte": ("No text may hold a zero character.", "文本不得包含空字符（U+0000）。"),
         "v_missing": ("This is needed.", "必填。"),
         "v_extra_forbidden": ("There is no such field; check its spelling.", "没有该字段，请检查拼写。"),
         "v_string_type": ("This has to be text.", "必须是字符串。"),

@@ -1,0 +1,79 @@
+"""What an endpoint is called with: who calls, in which language, and how to answer."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gongfang.api.answers import Visit, envelope
+from gongfang.api.services import ApiServices
+from gongfang.domain.errors import Unauthenticated
+from gongfang.domain.messages import Language
+from gongfang.operations.access import authenticate
+from gongfang.operations.context import Caller, Context
+
+
+@dataclass(frozen=True, slots=True)
+class PublicCall:
+    """A call by anybody."""
+
+    request: Request
+    services: ApiServices
+    visit: Visit
+
+    @property
+    def language(self) -> Language:
+        return self.visit.language
+
+    @property
+    def source(self) -> str | None:
+        """The client's address."""
+        return self.request.client.host if self.request.client else None
+
+    def ok(self, data: Any = None, *, status: int = 200, etag: str | None = None) -> Response:
+        """The answer of a call that went well; 202 says that the work goes on."""
+        headers = {"etag": etag} if etag else None
+        return envelope(self.visit, status, "accepted" if status == 202 else "OK", data, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCall(PublicCall):
+    """A call by somebody known."""
+
+    context: Context
+
+
+def visit_of(request: Request) -> Visit:
+    return request.state.visit
+
+
+def services_of(request: Request) -> ApiServices:
+    return request.app.state.services
+
+
+async def known_call(request: Request) -> KnownCall:
+    """Raises `Unauthenticated`; the header is `Authorization: Bearer TOKEN`."""
+    services = services_of(request)
+    visit = visit_of(request)
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not bearer.strip():
+        raise Unauthenticated("token_missing")
+    user, token = await authenticate(services.database, services.clock, bearer.strip())
+    source = request.client.host if request.client else None
+    caller = Caller(user, token, source, visit.request_id)
+    context = Context(services.database, services.clock, caller, services.base_domain, services.edge_url)
+    return KnownCall(request, services, visit, context)
+
+
+async def _known(request: Request) -> KnownCall:
+    return request.state.call
+
+
+async def _public(request: Request) -> PublicCall:
+    return PublicCall(request, services_of(request), visit_of(request))
+
+
+Call = Annotated[KnownCall, Depends(_known)]
+Anybody = Annotated[PublicCall, Depends(_public)]

@@ -1,0 +1,223 @@
+"""One endpoint: what is checked before its function runs, and how its errors become answers.
+
+The order: the caller (401), the query's names (422), the body's size (413), the idempotency key, then FastAPI's own
+parsing and the function. The checks live in the route and not in dependencies, because they hold for every endpoint
+and some need the request before FastAPI reads it.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar, cast
+
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive
+
+from gongfang.api.answers import envelope, error_answer
+from gongfang.api.call import KnownCall, known_call, visit_of
+from gongfang.api.idempotency import Replays
+from gongfang.api.validation import Malformed, error_of
+from gongfang.domain.errors import FieldError, GongfangError, Invalid, NotFound, TooLarge
+from gongfang.wire.envelope import AnyEnvelope, Envelope
+
+BASE = "/api/v1"
+BODY_LIMIT = 20 << 20
+"""Bytes of a JSON body; the largest that the models allow fits."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+F = TypeVar("F", bound=Callable[..., Awaitable[Response]])
+
+
+class Endpoint(APIRoute):
+    """`public`: no token is asked for. `upload`: the function reads the body itself, as it comes."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], *, public: bool, upload: bool, **more: Any) -> None:
+        self._public = public
+        self._upload = upload
+        super().__init__(path, endpoint, **more)
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        inner: Handler = super().get_route_handler()
+        known = frozenset(_query_names(self.dependant))
+        repeatable = frozenset({"label"}) & known
+
+        async def handle(request: Request) -> Response:
+            try:
+                call = None
+                if not self._public:
+                    call = request.state.call = await known_call(request)
+                _check_address(request, known, repeatable)
+                body = None
+                if not self._upload and request.method not in ("GET", "DELETE"):
+                    request = Request(request.scope, _limited(request.receive))
+                    body = await _body(request)
+                return await self._answer(request, call, inner, body)
+            except GongfangError as error:
+                return error_answer(visit_of(request), error)
+
+        return handle
+
+    async def _answer(self, request: Request, call: KnownCall | None, inner: Handler, body: bytes | None) -> Response:
+        key = request.headers.get("idempotency-key")
+        if call is None or key is None or request.method != "POST":
+            return await worded(request, inner)
+        replays: Replays = request.app.state.replays
+        return await replays.answer(call, key, body, lambda: worded(request, inner))
+
+
+async def worded(request: Request, inner: Handler) -> Response:
+    """The function's answer, or the error that it ended with as one."""
+    try:
+        return await inner(request)
+    except GongfangError as error:
+        return error_answer(visit_of(request), error)
+    except RequestValidationError as error:
+        return error_answer(visit_of(request), error_of(error.errors()))
+    except ClientDisconnect:
+        return error_answer(visit_of(request), Malformed("request_broken_off"))
+    except HTTPException as error:
+        return http_answer(request, error)
+
+
+def http_answer(request: Request, error: HTTPException) -> Response:
+    """What the framework itself refuses, in the envelope."""
+    visit = visit_of(request)
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return envelope(visit, 404, "path_not_found", facts={"path": path})
+    headers = error.headers or {}
+    if error.status_code == 405:
+        facts = {"path": path, "method": request.method, "allowed": headers.get("Allow", "")}
+        return envelope(visit, 405, "method_not_allowed", facts=facts, headers=headers)
+    return envelope(visit, error.status_code, "http_error", facts={"status": error.status_code}, headers=headers)
+
+
+async def _body(request: Request) -> bytes:
+    """Reads it whole (FastAPI then finds it read). No value holds a zero byte: the database has no text with one."""
+    try:
+        body = await request.body()
+    except ClientDisconnect as error:
+        raise Malformed("request_broken_off") from error
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("malformed_json", detail="not UTF-8", position=error.start) from error
+    if b"\\u0000" in body and _holds_zero(_parsed(body)):
+        raise Invalid("validation_failed", details=[FieldError("body", "v_zero_byte", {})])
+    return body
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # FastAPI says what is wrong with it
+        return None
+
+
+def _holds_zero(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_zero(k) or _holds_zero(v) for k, v in cast("dict[str, object]", value).items())
+    return isinstance(value, list) and any(_holds_zero(item) for item in cast("list[object]", value))
+
+
+def _limited(receive: Receive) -> Receive:
+    read = 0
+
+    async def limited() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > BODY_LIMIT:
+            raise TooLarge("body_too_large", limit=BODY_LIMIT)
+        return message
+
+    return limited
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for below in dependant.dependencies:
+        yield from _query_names(below)
+
+
+def _check_address(request: Request, known: frozenset[str], repeatable: frozenset[str]) -> None:
+    """An unknown parameter is an error, not ignored; so is one given twice, unless it is a list."""
+    if "\0" in request.url.path or "%00" in request.url.path:
+        raise NotFound("path_not_found", path=request.url.path.replace("\0", "")[:200])
+    if not request.scope["query_string"]:
+        return
+    faults: dict[str, FieldError] = {}
+    seen: set[str] = set()
+    for name, value in request.query_params.multi_items():
+        if "\0" in value:
+            faults[name] = FieldError(name[:100], "v_zero_byte", {})
+        if name not in known:
+            names = ", ".join(sorted(known)) or "-"
+            faults[name] = FieldError(name[:100], "parameter_unknown", {"known": names})
+        elif name in seen and name not in repeatable:
+            faults[name] = FieldError(name, "parameter_repeated", {})
+        seen.add(name)
+    if faults:
+        raise Invalid("validation_failed", details=list(faults.values())[:20])
+
+
+class Routes:
+    """A module's endpoints, gathered by decorators. `tag` groups them in the document."""
+
+    def __init__(self, tag: str, *, base: str = BASE) -> None:
+        self.routes: list[Endpoint] = []
+        self._tag = tag
+        self._base = base
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        answers: Any,
+        summary: str,
+        chinese: str,
+        *,
+        status: int = 200,
+        clause: str | None = None,
+        public: bool = False,
+        upload: bool = False,
+        extra: dict[str, Any] | None = None,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+    ) -> Callable[[F], F]:
+        """`answers`: the model of `data`; None = no data. `clause`: of AII/002-2018, e.g. `5.1(1)`."""
+        openapi_extra = dict(extra or {})
+        if clause is not None:
+            openapi_extra["x-aii-clause"] = clause
+        if public:
+            openapi_extra["security"] = []
+
+        def register(function: F) -> F:
+            details = (function.__doc__ or "").strip()
+            self.routes.append(
+                Endpoint(
+                    self._base + path,
+                    function,
+                    public=public,
+                    upload=upload,
+                    methods=[method],
+                    status_code=status,
+                    response_model=AnyEnvelope if answers is None else Envelope[answers],
+                    tags=[self._tag],
+                    summary=summary,
+                    description=f"{chinese}。\n\n{details}".strip(),
+                    operation_id=getattr(function, "__name__", None),
+                    responses={"default": {"model": AnyEnvelope, "description": "The error, in the envelope"}}
+                    | (responses or {}),
+                    openapi_extra=openapi_extra,
+                )
+            )
+            return function
+
+        return register

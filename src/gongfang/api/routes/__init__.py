@@ -1,0 +1,23 @@
+"""The endpoints, a module a noun: each reads its parameters, calls one operation and presents what it answers."""
+
+from gongfang.api.endpoint import Endpoint
+from gongfang.api.routes import (
+    access,
+    apps,
+    domains,
+    events,
+    lifecycle,
+    logs,
+    operations,
+    packages,
+    platform,
+    tasks,
+    tree,
+    users,
+)
+
+ROUTES: list[Endpoint] = [
+    route
+    for part in (apps, lifecycle, packages, tasks, logs, domains, operations, events, access, users, tree, platform)
+    for route in part.routes.routes
+] + platform.bare.routes
