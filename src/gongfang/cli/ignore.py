@@ -2,7 +2,7 @@
 
 Rules come from three places, later ones winning: what is never wanted in a package, the `.gitignore` files from the
 folder down, and the folder's `.gongfangignore`, which can bring back what Git leaves out (`!dist/`). As with Git, what
-lies in an excluded folder cannot be brought back alone.
+lies in an excluded folder cannot be brought back alone; and as with Git, `?` and `[…]` stand for one byte of a name.
 """
 
 import os
@@ -40,7 +40,7 @@ class Rule:
     def fits(self, path: str, folder: bool) -> bool:
         if (self.only_folders and not folder) or not path.startswith(self.base):
             return False
-        return self.pattern.fullmatch(path[len(self.base) :]) is not None
+        return self.pattern.fullmatch(_bytewise(path[len(self.base) :])) is not None
 
 
 def parse(lines: Iterable[str], base: str = "") -> list[Rule]:
@@ -59,10 +59,15 @@ def _rule(line: str, base: str) -> Rule | None:
     if not line:
         return None
     anchored = "/" in line
-    source = _translate(line.removeprefix("/"))
+    source = _translate(_bytewise(line.removeprefix("/")))
     if source is None:
         return None
     return Rule(re.compile(source if anchored else f"(?:.*/)?{source}", re.DOTALL), keep, only_folders, base)
+
+
+def _bytewise(text: str) -> str:
+    """A name with one character for each byte of it."""
+    return os.fsencode(text).decode("latin-1")
 
 
 def _without_trailing_spaces(line: str) -> str:
@@ -77,15 +82,9 @@ def _translate(glob: str) -> str | None:
     i = 0
     while i < len(glob):
         char = glob[i]
-        if glob.startswith("**/", i) and (i == 0 or glob[i - 1] == "/"):
-            made.append("(?:.*/)?")
-            i += 3
-        elif glob[i:] == "**" and i > 0 and glob[i - 1] == "/":
-            made.append(".+")
-            i += 2
-        elif char == "*":
-            made.append("[^/]*")
-            i += 1
+        if char == "*":
+            source, i = _stars(glob, i)
+            made.append(source)
         elif char == "?":
             made.append("[^/]")
             i += 1
@@ -104,6 +103,19 @@ def _translate(glob: str) -> str | None:
             made.append(re.escape(char))
             i += 1
     return "".join(made)
+
+
+def _stars(glob: str, start: int) -> tuple[str, int]:
+    """The stars that begin at `start`, and where they end: two or more that make up a whole part cross slashes."""
+    i = start
+    while i < len(glob) and glob[i] == "*":
+        i += 1
+    whole_part = i - start > 1 and (start == 0 or glob[start - 1] == "/")
+    if whole_part and i == len(glob):
+        return ".*", i
+    if whole_part and glob[i] == "/":
+        return "(?:.*/)?", i + 1
+    return "[^/]*", i
 
 
 _CLASSES = {

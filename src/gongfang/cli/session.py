@@ -22,6 +22,7 @@ class Session:
         self.as_json = False
         self._connection: connection.Connection | None = None
         self._client: Client | None = None
+        self._opened: list[Client] = []
 
     @property
     def connection(self) -> connection.Connection:
@@ -36,22 +37,23 @@ class Session:
     @property
     def client(self) -> "Client":
         if self._client is None:
-            from gongfang.client import Client
-
-            self._client = Client(self.url, self.connection.token, language=language())
+            self._client = self._open(self.connection.token)
         return self._client
 
     def quick_client(self, timeout: float = 5.0) -> "Client":
         """One that does not try again: for asking whether anybody is there."""
-        from gongfang.client import Client
-
-        return Client(self.url, self.connection.token, language=language(), timeout=timeout, retries=0)
+        return self._open(self.connection.token, timeout=timeout, retries=0)
 
     def client_for(self, token: str) -> "Client":
         """The same platform as somebody else."""
+        return self._open(token)
+
+    def _open(self, token: str | None, timeout: float = 30.0, retries: int = 4) -> "Client":
         from gongfang.client import Client
 
-        return Client(self.url, token, language=language())
+        client = Client(self.url, token, language=language(), timeout=timeout, retries=retries)
+        self._opened.append(client)
+        return client
 
     def show(self, data: Any, people: Callable[[], None]) -> None:
         """Prints the data: as JSON for programs, else as `people` prints it."""
@@ -67,5 +69,5 @@ class Session:
         click.echo(text, err=True)
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        for client in self._opened:
+            client.close()

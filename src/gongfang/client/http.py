@@ -132,6 +132,7 @@ class Http:
             query.append(("wait", f"{wait:g}"))
         timeout = httpx2.Timeout(self.timeout, read=self.timeout + (wait or 0.0))
         repeatable = if_match is None and (body is None or body.repeatable)
+        deadline = time.monotonic() + self.timeout + (wait or 0.0)
         attempt = 0
         while True:
             attempt += 1
@@ -157,6 +158,10 @@ class Http:
             if response.is_success:
                 return _answer(response)
             failure = api_error(response)
+            if failure.code == "idempotency_in_progress" and attempt > 1 and time.monotonic() < deadline:
+                # The first try arrived after all, and is still at it: its answer is what this call is for.
+                time.sleep(backoff(attempt))
+                continue
             delay = failure.retry_after if failure.retry_after is not None else backoff(attempt)
             if response.status_code not in _RETRIED or attempt > self.retries or delay > PATIENCE:
                 raise failure

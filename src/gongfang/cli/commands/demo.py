@@ -117,7 +117,7 @@ def _quick(walk: Walk, folder: Path) -> None:
     app = _create(walk, client)
     _upload(walk, client, app, folder)
     app = _start(walk, client, app)
-    answer = _get(client, urlsplit(app.url or "").netloc)
+    answer = _get(walk.session, urlsplit(app.url or "").netloc)
     walk.done("", t("GET / answers {0}", "GET / 返回 {0}").format(answer))
     _where_to_look(walk, app)
 
@@ -144,7 +144,7 @@ def _all_of_it(walk: Walk, folder: Path) -> None:
     _upload(walk, operator, app, folder)
     app = _start(walk, operator, app)
     for host in (urlsplit(app.url or "").netloc, DOMAIN):
-        text = t("http://{0}/ answers {1}", "http://{0}/ 返回 {1}").format(host, _get(operator, host))
+        text = t("http://{0}/ answers {1}", "http://{0}/ 返回 {1}").format(host, _get(walk.session, host))
         walk.done("", text)
     _scale(walk, operator, app)
     _new_version(walk, operator, app, folder)
@@ -285,7 +285,7 @@ def _new_version(walk: Walk, client: Client, app: AppOut, folder: Path) -> None:
     """Deploys another version while the app is in use, and counts who noticed."""
     version = f"{(app.release or 0) + 1}"
     (folder / "VERSION").write_text(f"{version}\n", "utf-8")
-    with _readers(client.platform().edge_url, urlsplit(app.url or "").netloc) as traffic:
+    with _readers(edge_address(walk.session), urlsplit(app.url or "").netloc) as traffic:
         _upload(walk, client, app, folder)
         app = _start(walk, client, app)
     text = t(
@@ -308,11 +308,11 @@ def _supervise(walk: Walk, client: Client, app: AppOut) -> None:
         raise Failed(t("the supervisor could stop the app", "监管人员竟能停止应用"))
 
 
-def _get(client: Client, host: str) -> str:
+def _get(session: Session, host: str) -> str:
     """The status of a GET through the edge under a host name, once the edge has taken it up."""
     import httpx2
 
-    edge = client.platform().edge_url
+    edge = edge_address(session)
     # Attaching is accepted at once and at the edge an instant later; its status is what says so.
     for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, None):
         answer = httpx2.get(edge, headers={"host": host}, trust_env=False, timeout=10)
@@ -322,6 +322,18 @@ def _get(client: Client, host: str) -> str:
     if answer.status_code != 200:
         raise Failed(f"http://{host}/: HTTP {answer.status_code}", output=answer.text[:500])
     return f"{answer.status_code}, {len(answer.content)} B"
+
+
+def edge_address(session: Session) -> str:
+    """Where the edge is reached from here. Names under `.localhost` are for browsers, which know that it is this
+    machine; most resolvers do not, and the edge is where the API is."""
+    edge = urlsplit(session.client.platform().edge_url)
+    host = edge.hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        host = urlsplit(session.url).hostname or "127.0.0.1"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{edge.scheme}://{host}" + (f":{edge.port}" if edge.port else "")
 
 
 def _where_to_look(walk: Walk, app: AppOut) -> None:

@@ -221,7 +221,8 @@ class Apps(Resource):
         tail: int | None = None,
         follow: bool = False,
     ) -> Iterator[LogLine]:
-        """Lines of output, oldest first: the last `tail`, or all of a time. `follow` goes on until broken off."""
+        """Lines of output, oldest first: the last `tail` (10,000 at most) of the time between. `follow` goes on until
+        broken off."""
         path = f"/apps/{part(app)}/logs"
         params = {"process": process, "instance_id": instance_id, **logs.window(since, until, tail)}
         return logs.follow(self._http, path, params) if follow else logs.read(self._http, path, params)

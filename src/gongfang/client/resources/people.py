@@ -50,8 +50,9 @@ class Users(Resource):
 class Tokens(Resource):
     """`client.tokens`."""
 
-    def list(self, *, page_size: int | None = None) -> Pages[TokenOut]:
-        return self._list("/tokens", TokenOut, page_size=page_size)
+    def list(self, *, user_id: str | None = None, page_size: int | None = None) -> Pages[TokenOut]:
+        """The caller's own; another user's for an administrator."""
+        return self._list("/tokens", TokenOut, {"user_id": user_id}, page_size)
 
     def create(
         self,
