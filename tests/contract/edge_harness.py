@@ -67,6 +67,7 @@ async def site(executable: str, run_dir: Path) -> AsyncIterator[Site]:
     config = EnvoyConfig(run_dir, "127.0.0.1", free_port())
     edge = EnvoyEdge(config)
     await edge.open()
+    await edge.replace_all([])
     async with (
         contextlib.aclosing(_Closing(edge)),
         envoy_process(executable, config) as process,

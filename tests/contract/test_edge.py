@@ -29,6 +29,7 @@ async def edge(request: pytest.FixtureRequest) -> AsyncIterator[Edge]:
     if request.param == "memory":
         fake = MemoryEdge()
         await fake.open()
+        await fake.replace_all([])
         yield fake
         await fake.close()
         return

@@ -28,9 +28,10 @@ def anyio_backend() -> str:
 
 
 @asynccontextmanager
-async def opened(config: EnvoyConfig) -> AsyncIterator[EnvoyEdge]:
+async def opened(config: EnvoyConfig, *apps: EdgeApp) -> AsyncIterator[EnvoyEdge]:
     edge = EnvoyEdge(config)
     await edge.open()
+    await edge.replace_all(apps)
     try:
         yield edge
     finally:
@@ -209,7 +210,12 @@ async def test_traffic_flows_without_the_control_plane_and_changes_arrive_after(
             with pytest.raises(Unavailable) as caught:
                 await there.edge.apply(EdgeApp("late", ("late.test",), (one.endpoint,)), timeout_s=0.05)
             assert caught.value.code == "edge_away"
-            async with opened(there.config) as again:
+            again = EnvoyEdge(there.config)
+            await again.open()
+            try:
+                # Envoy is back after a second at most, and must not take the empty table for all there is.
+                await load.more(500)
+                assert not again.status().connected
                 await again.replace_all(
                     [EdgeApp("a", ("a.test",), (two.endpoint,)), EdgeApp("new", ("new.test",), (two.endpoint,))]
                 )
@@ -219,6 +225,8 @@ async def test_traffic_flows_without_the_control_plane_and_changes_arrive_after(
                 await again.apply(EdgeApp("b", ("b.test",), (two.endpoint,)))
                 await there.until("b.test", 200, "2")
                 await load.more(20)
+            finally:
+                await again.close()
     assert load.faults == []
 
 
@@ -278,7 +286,9 @@ async def test_a_port_in_use_is_told_and_taken_when_it_is_free(there: Site):
             there.process.terminate()
             await there.process.wait()
             await second.apply(EdgeApp("b", ("b.test",), (), serving=False))
-            assert second.status().acknowledged
+            async with asyncio.timeout(5):
+                while not second.status().acknowledged:
+                    await asyncio.sleep(0.005)
             assert (await there.get("b.test")).status_code == 503
 
 

@@ -45,7 +45,9 @@ class Edge(Protocol):
     and `Rejected("edge_host_taken")` before anything is sent, `Unavailable("edge_away")`, and of `in_flight`
     `Unavailable("edge_unreadable")`."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Begins to listen for the edge. It is told nothing until the first `replace_all`, and goes on as it was."""
+        ...
 
     async def close(self) -> None:
         """Stops serving configuration. The edge goes on with its last one."""

@@ -30,7 +30,8 @@ _KINDS = {kind.value: kind for kind in Kind}
 class AdsServer:
     """`heard(keys)` is called when Envoy's word about these keys is new, and with no keys when a stream comes or goes.
 
-    The table `wanted` belongs to the owner, who says `changed` after changing it.
+    The table `wanted` belongs to the owner, who says `changed` after changing it. Until `begin` nothing is sent: Envoy
+    must not take a table that is still being filled for all there is.
     """
 
     def __init__(self, wanted: Wanted, heard: Callable[[Sequence[Key]], None]) -> None:
@@ -38,6 +39,11 @@ class AdsServer:
         self._heard = heard
         self._server: Any = None
         self._stream: _Stream | None = None
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        """The table is complete."""
+        self._begun.set()
 
     async def open(self, socket: Path) -> None:
         """Listens. The socket may be connected to by any user: the folder that it lies in guards it."""
@@ -77,6 +83,7 @@ class AdsServer:
             self._stream.wake.set()
 
     async def _serve(self, requests: AsyncIterator[Message], context: Any) -> None:
+        await self._begun.wait()
         if self._stream is not None:
             self._stream.ended.set()
         stream = self._stream = _Stream(self._wanted)

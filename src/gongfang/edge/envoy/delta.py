@@ -53,7 +53,6 @@ class _Watch:
     """What is known of one kind. A version of None stands for "Envoy does not have it"."""
 
     opened: bool = False
-    had: bool = False  # Envoy had something of it when the stream began
     answered: bool = False
     names: set[str] = field(default_factory=set[str])  # only of a kind asked for by name
     sent: dict[str, str | None] = field(default_factory=dict[str, str | None])
@@ -108,7 +107,7 @@ class Session:
         self._parked: defaultdict[Key, set[Key]] = defaultdict(set)  # by the key that they wait for
         self._uses = _Uses()
         self._nonce = 0
-        self._listeners = 0  # responses that held one
+        self._changed_clusters: set[str] = set()  # sent on this stream
 
     # --- what Envoy said ---------------------------------------------------------------------------------------------
 
@@ -144,13 +143,14 @@ class Session:
 
     def _start(self, request: Request, watch: _Watch) -> None:
         watch.opened = True
-        watch.had = bool(request.initial)
         watch.sent.update(request.initial)
         watch.acked.update(request.initial)
         wanted = self._wanted[request.kind]
         watch.dirty.update(dict.fromkeys(request.initial))
         if request.kind.by_name:
             watch.names.update(request.subscribe)
+            for name in self._changed_clusters:
+                watch.forget(name)
             watch.dirty.update(dict.fromkeys(request.subscribe))
         else:
             watch.dirty.update(dict.fromkeys(wanted))
@@ -177,8 +177,7 @@ class Session:
             watch.refused.pop(name, None)
             if kind is Kind.scope and watch.sent.get(name) == watch.acked.get(name):
                 self._uses.has_only(name, resource.cluster if resource else None)
-        # The first listener of a new Envoy has just asked for its scopes; a later one never does.
-        if kind is Kind.listener and content and (self._listeners > 1 or self._watches[Kind.scope].had):
+        if kind is Kind.listener and content and self._watches[Kind.scope].opened:
             self._scopes_again()
 
     def _scopes_again(self) -> None:
@@ -238,6 +237,8 @@ class Session:
         watch = self._watches[kind]
         if not watch.opened:
             return None
+        if kind is Kind.scope and any(sent is Kind.listener for sent, _ in self._in_flight.values()):
+            return None  # else a new listener could start with an answer that was meant for the one before
         whole = not watch.answered and not kind.by_name
         content: dict[str, Resource | None] = {}
         while watch.dirty and (whole or len(content) < CHUNK):
@@ -287,12 +288,12 @@ class Session:
         self._nonce += 1
         nonce = str(self._nonce)
         self._in_flight[nonce] = (kind, content)
-        self._listeners += bool(content) and kind is Kind.listener
         for name, resource in content.items():
             watch.sent[name] = resource.version if resource else None
             if kind is Kind.scope and resource is not None:
                 self._uses.may_have(name, resource.cluster)
             if kind is Kind.cluster and resource is not None:
+                self._changed_clusters.add(name)
                 self._watches[Kind.endpoints].forget(name)
                 self._mark(Key(Kind.endpoints, name))
         removed = tuple(name for name, resource in content.items() if resource is None)

@@ -86,6 +86,7 @@ class EnvoyEdge:
             changed.update(self._put(before.get(app_id), self._apps.get(app_id)))
             await asyncio.sleep(0)  # thousands of apps must not hold up everything else
         self._ads.changed(changed)
+        self._ads.begin()
 
     async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
         snapshot.check(app, self._owners)
