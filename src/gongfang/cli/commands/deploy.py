@@ -12,6 +12,7 @@ import click
 
 from gongfang.cli import naming, packing, progress, render
 from gongfang.cli.commands.apps import RUNTIMES, TYPES, main_process
+from gongfang.cli.commands.domains import known
 from gongfang.cli.errors import Failed
 from gongfang.cli.framework import command, complete_apps, pairs
 from gongfang.cli.session import Session
@@ -208,13 +209,11 @@ def _change(session: Session, app: AppOut, wanted: Wanted) -> AppOut:
 
 
 def _attach(session: Session, app: AppOut, domain: str) -> None:
-    client = session.client
-    for known in client.domains.list():
-        if known.domain == domain.lower():
-            if known.app_id != app.id:
-                client.apps.attach_domain(app.id, known.id)
-            return
-    client.domains.create(domain, app_id=app.id)
+    found = known(session, domain)
+    if found is None:
+        session.client.domains.create(domain, app_id=app.id)
+    elif found.app_id != app.id:
+        session.client.apps.attach_domain(app.id, found.id)
 
 
 def _after_failure(session: Session, app: AppOut) -> str:

@@ -97,14 +97,20 @@ def remove(session: Session, domain: str) -> None:
     session.show(found, lambda: session.note(t("removed {0}", "已移除 {0}").format(found.domain)))
 
 
-def find(session: Session, domain: str) -> DomainOut:
-    """A domain by its name or id. Raises `Failed` where there is none."""
-    if is_id(domain):
-        return session.client.domains.get(domain)
+def known(session: Session, domain: str) -> DomainOut | None:
+    """A domain that the caller may see, by its name in any spelling (`看板.example.cn`, `MES.Example.CN.`)."""
     wanted = domain.lower().rstrip(".")
     if not wanted.isascii():
-        wanted = wanted.encode("idna").decode()
-    for known in session.client.domains.list():
-        if known.domain == wanted:
-            return known
-    raise Failed(t("there is no domain {0}", "没有域名 {0}").format(domain), hint="gongfang domains")
+        try:
+            wanted = wanted.encode("idna").decode()
+        except UnicodeError:
+            return None
+    return next((found for found in session.client.domains.list() if found.domain == wanted), None)
+
+
+def find(session: Session, domain: str) -> DomainOut:
+    """A domain by its name or id. Raises `Failed` where there is none."""
+    found = session.client.domains.get(domain) if is_id(domain) else known(session, domain)
+    if found is None:
+        raise Failed(t("there is no domain {0}", "没有域名 {0}").format(domain), hint="gongfang domains")
+    return found
