@@ -5,6 +5,7 @@ is locked by the sandbox, since in a fresh PID namespace PostgreSQL's own guard 
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from gongfang.domain.errors import Unavailable
@@ -21,11 +22,11 @@ _START_POSTGRES = r"""
 set -eu
 if [ ! -s /data/db/PG_VERSION ]; then
   rm -rf /data/db.new
-  initdb -D /data/db.new -U gongfang --pwfile=/password -A scram-sha-256 -E UTF8 \
+  "$1" -D /data/db.new -U gongfang --pwfile=/password -A scram-sha-256 -E UTF8 \
     --locale-provider=builtin --locale=C.UTF-8 --data-checksums
   mv /data/db.new /data/db
 fi
-exec postgres -D /data/db -c listen_addresses= -c unix_socket_directories=/socket -c unix_socket_permissions=0700 \
+exec "$2" -D /data/db -c listen_addresses= -c unix_socket_directories=/socket -c unix_socket_permissions=0700 \
   -c max_connections=60 -c shared_buffers=32MB -c work_mem=4MB -c wal_buffers=1MB -c io_method=sync \
   -c max_wal_size=256MB -c min_wal_size=64MB -c max_worker_processes=2 -c max_parallel_workers=0 \
   -c max_logical_replication_workers=0 -c autovacuum_max_workers=1 -c wal_level=minimal -c max_wal_senders=0 \
@@ -40,7 +41,7 @@ def database_url(home: Home) -> str:
     return f"postgresql+asyncpg://gongfang:{home.password()}@/postgres?host={home.run / 'postgres'}"
 
 
-def postgres(home: Home) -> Server:
+def postgres(home: Home, executables: Mapping[str, str]) -> Server:
     data, socket = home.root / "postgres" / "data", home.run / "postgres"
     for folder in (data, socket):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,7 +53,7 @@ def postgres(home: Home) -> Server:
     spec = WorkloadSpec(
         id="postgres",
         kind=WorkloadKind.platform,
-        command=("/bin/sh", "-c", _START_POSTGRES),
+        command=("/bin/sh", "-c", _START_POSTGRES, "postgres", executables["initdb"], executables["postgres"]),
         workdir="/data",
         environment={"HOME": "/data"},
         mounts=(
@@ -69,7 +70,8 @@ def postgres(home: Home) -> Server:
 
 def envoy_config(home: Home, listen_host: str, listen_port: int) -> EnvoyConfig:
     run = home.run / "edge"
-    run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    run.mkdir(parents=True, exist_ok=True)
+    run.chmod(0o755)  # Envoy is another user; the folder above lets nobody in but its owner and the sandbox
     config = EnvoyConfig(run, listen_host, listen_port)
     config.envoy_dir.mkdir(exist_ok=True, mode=0o700)
     return config

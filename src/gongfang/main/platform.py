@@ -131,7 +131,8 @@ class Platform:
             url = f"postgresql+asyncpg://{url}"
         else:
             self._say("starting_part", {"part": "PostgreSQL"})
-            await self._keep(ServerKeeper(self._runtime, postgres(self._home)))
+            tool = await self._toolbox.ensure("postgres")
+            await self._keep(ServerKeeper(self._runtime, postgres(self._home, tool.executables)))
             url = database_url(self._home)
         await migrate(url)
         return url

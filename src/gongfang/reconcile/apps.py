@@ -106,8 +106,9 @@ class AppReconciler:
                 await self._forget(app_id)
                 return None
             plan = plan_app(seen.picture)
-            moved = await self._apply(seen, plan)
+            # First what is seen, then what is done: whoever waits for an operation's end sees the app as it is then.
             await self._writer.observe(seen.picture.app, plan.observed)
+            moved = await self._apply(seen, plan)
             if not moved:
                 return self._next_look(seen, plan)
         return 0.0

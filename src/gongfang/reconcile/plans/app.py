@@ -13,7 +13,7 @@ The rules, each a function below:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -135,7 +135,7 @@ def plan_app(picture: Picture) -> a.Plan:
             _operations(picture, draft)
     if not all(isinstance(action, a.EnterStep) for action in draft.actions):
         # These change what the rest looks at: carried out first, then planned again.
-        return a.Plan(tuple(draft.actions), _observed(picture), draft.wake_at)
+        return a.Plan(tuple(draft.actions), _observed(_after(picture, draft)), draft.wake_at)
     _leave(picture, draft)
     for process in picture.processes():
         _converge(picture, process, draft)
@@ -446,6 +446,12 @@ def _destroy(p: Picture, draft: _Draft) -> None:
         draft.add(a.RemoveApp(operation))
     elif operation is not None:
         _step(operation, "step_stop", draft)
+
+
+def _after(p: Picture, draft: _Draft) -> Picture:
+    """The picture without the operations that these actions end: what is seen of an app tells of its end as well."""
+    ending = {x.operation.id for x in draft.actions if isinstance(x, a.FinishOperation)}
+    return replace(p, operations=tuple(o for o in p.operations if o.id not in ending)) if ending else p
 
 
 def _observed(p: Picture) -> a.Observed:

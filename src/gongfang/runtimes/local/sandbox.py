@@ -175,7 +175,7 @@ def group(inside: Inside) -> bytes:
 
 
 def _base(host: Host, fds: Descriptors) -> list[str]:
-    words: list[str] = []
+    words: list[str] = [*_folder("/etc"), *_folder("/var")]
     for folder in host.folders:
         words += ["--ro-bind", folder, folder]
     for name, target in host.links:
@@ -195,8 +195,19 @@ def _tools(tools: Sequence[Tool], host: Host) -> list[str]:
     words: list[str] = []
     for root in dict.fromkeys(root for tool in tools for root in tool.roots):
         if not any(root.is_relative_to(folder) for folder in shown):
-            words += ["--ro-bind", str(root), str(root)]
+            words += [*_parents(str(root)), "--ro-bind", str(root), str(root)]
     return words
+
+
+def _folder(path: str) -> list[str]:
+    """Folders that `bwrap` makes on its own way to a target are for root alone; those made here are for all."""
+    return ["--perms", "0755", "--dir", path]
+
+
+def _parents(target: str) -> list[str]:
+    """The folders above a target, from the top down; one that is there already stays as it is."""
+    above = [str(parent) for parent in Path(target).parents if str(parent) != "/"]
+    return [word for parent in reversed(above) for word in _folder(parent)]
 
 
 def _droplet(folder: Path, *, overlay: bool) -> list[str]:
@@ -207,7 +218,7 @@ def _droplet(folder: Path, *, overlay: bool) -> list[str]:
 
 
 def _mount(mount: Mount) -> list[str]:
-    return ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
+    return [*_parents(mount.target), "--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
 
 
 @dataclass(frozen=True, slots=True)
