@@ -10,28 +10,50 @@ import click
 
 from gongfang.cli.text import t
 
-_STYLES = {
-    "green": {"running", "ready", "succeeded", "active", "ok", "started"},
-    "yellow": {
-        "starting",
-        "updating",
-        "pending",
-        "degraded",
-        "unready",
-        "draining",
-        "stopping",
-        "destroying",
-        "detached",
+# each colour's states, with their Chinese words
+_STATES = {
+    "green": {
+        "running": "运行中",
+        "ready": "就绪",
+        "succeeded": "成功",
+        "active": "有效",
+        "ok": "正常",
+        "started": "启动",
     },
-    "red": {"crashed", "failed", "down"},
-    "bright_black": {"stopped", "exited", "cancelled", "disabled"},
+    "yellow": {
+        "starting": "启动中",
+        "updating": "更新中",
+        "pending": "等待中",
+        "degraded": "降级",
+        "unready": "未就绪",
+        "draining": "排空中",
+        "stopping": "停止中",
+        "destroying": "销毁中",
+        "detached": "未挂接",
+    },
+    "red": {"crashed": "崩溃", "failed": "失败", "down": "故障"},
+    "bright_black": {"stopped": "已停止", "exited": "已退出", "cancelled": "已取消", "disabled": "已停用"},
 }
-_COLOUR = {word: colour for colour, found in _STYLES.items() for word in found}
+_COLOURS = {state: colour for colour, states in _STATES.items() for state in states}
+_CHINESE = {state: chinese for states in _STATES.values() for state, chinese in states.items()}
+
+
+class Word(str):
+    """A state in the reader's language, with its colour."""
+
+    colour: str | None
+
+
+def word(state: str) -> Word:
+    """How a state is shown; one that a newer platform made up is shown as it is."""
+    made = Word(t(str(state), _CHINESE.get(state, str(state))))
+    made.colour = _COLOURS.get(state)
+    return made
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str | None = None) -> None:
     """A table on stdout. `empty`: what to say (on stderr) where there is no row."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["" if cell is None else cell if isinstance(cell, Word) else str(cell) for cell in row] for row in rows]
     if not cells:
         click.echo(empty or t("nothing there yet", "暂无内容"), err=True)
         return
@@ -47,11 +69,11 @@ def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text(cell, style=_COLOUR.get(cell, "")) for cell in row))
+        made.add_row(*(Text(cell, style=(cell.colour or "") if isinstance(cell, Word) else "") for cell in row))
     Console().print(made)
 
 
@@ -72,16 +94,15 @@ def width(text: str) -> int:
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line; what is None is left out."""
-    shown = [(name, str(value)) for name, value in rows if value is not None]
+    shown = [(name, value) for name, value in rows if value is not None]
     widest = max((width(name) for name, _ in shown), default=0)
     for name, value in shown:
         click.echo(f"{name}{' ' * (widest - width(name))}  {coloured(value)}")
 
 
-def coloured(text: str) -> str:
-    """A state's word in its colour (which click leaves out where nobody would see it)."""
-    colour = _COLOUR.get(text)
-    return click.style(text, fg=colour) if colour else text
+def coloured(value: object) -> str:
+    """A state's word in its colour (which click leaves out where nobody would see it); anything else as it is."""
+    return click.style(str(value), fg=value.colour) if isinstance(value, Word) and value.colour else str(value)
 
 
 def print_json(data: Any) -> None:

@@ -75,7 +75,7 @@ def list_apps(
         t("MEMORY", "内存"),
         t("ADDRESS", "地址"),
     )
-    rows = ([a.name, a.state, ready(a), a.release or "-", memory(a), a.url or "-"] for a in found)
+    rows = ([a.name, render.word(a.state), ready(a), a.release or "-", memory(a), a.url or "-"] for a in found)
     empty = t(
         "no app yet; in a folder with source:  gongfang deploy", "还没有应用；在源码文件夹中运行：gongfang deploy"
     )
@@ -251,13 +251,13 @@ def describe(app: AppOut) -> None:
             (t("Name", "名称"), app.name),
             ("Id", app.id),
             (t("Type", "类型"), f"{app.type} · {app.runtime}"),
-            (t("Wanted", "期望"), app.desired_state),
-            (t("State", "状态"), app.state),
+            (t("Wanted", "期望"), render.word(app.desired_state)),
+            (t("State", "状态"), render.word(app.state)),
             (t("Reason", "原因"), app.reason.message if app.reason else None),
             (t("Ready", "就绪"), ready(app)),
             (t("Release", "发布"), _release(app)),
             (t("Address", "地址"), app.url),
-            (t("Domains", "域名"), ", ".join(f"{r.domain} ({r.status})" for r in app.routes) or None),
+            (t("Domains", "域名"), ", ".join(f"{r.domain} ({render.word(r.status)})" for r in app.routes) or None),
             (t("Labels", "标签"), ", ".join(f"{key}={value}" for key, value in app.labels.items()) or None),
             (t("Created", "创建时间"), render.when(app.created_at)),
         ]
@@ -291,7 +291,7 @@ def instance_table(instances: Iterable[InstanceOut]) -> None:
     rows = (
         (
             f"{i.process}.{i.index}",
-            i.state,
+            render.word(i.state),
             i.release,
             render.ago(i.started_at) if i.ended_at is None else "-",
             i.restarts,

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from gongfang.cli import packing, progress
+from gongfang.cli import packing, progress, render
 from gongfang.cli.errors import Failed
 from gongfang.cli.framework import command
 from gongfang.cli.session import Session
@@ -220,7 +220,9 @@ def _start(walk: Walk, client: Client, app: AppOut) -> AppOut:
     ended = client.operations.wait(operation.id)
     progress.check(ended)
     app = client.apps.get(app.id)
-    walk.done("5.1(3)", t("started it: release {0}, {1}", "启动：发布 {0}，{1}").format(app.release, app.state))
+    walk.done(
+        "5.1(3)", t("started it: release {0}, {1}", "启动：发布 {0}，{1}").format(app.release, render.word(app.state))
+    )
     return app
 
 
@@ -299,7 +301,7 @@ def _new_version(walk: Walk, client: Client, app: AppOut, folder: Path) -> None:
 
 def _supervise(walk: Walk, client: Client, app: AppOut) -> None:
     seen = client.apps.get(app.id)
-    walk.done("6 (5)", t("reads: {0} is {1}", "查看：{0} {1}").format(seen.name, seen.state))
+    walk.done("6 (5)", t("reads: {0} is {1}", "查看：{0} {1}").format(seen.name, render.word(seen.state)))
     try:
         client.apps.stop(app.id)
     except ForbiddenError as refused:

@@ -231,7 +231,7 @@ def _after_failure(session: Session, app: AppOut) -> str:
 
 def _done(session: Session, app: AppOut) -> None:
     release = f" · {t('release', '发布')} {app.release}" if app.release is not None else ""
-    session.note(click.style(t("{0} is {1}", "{0}：{1}").format(app.name, app.state) + release, bold=True))
+    session.note(click.style(t("{0} is {1}", "{0}：{1}").format(app.name, render.word(app.state)) + release, bold=True))
     for route in app.routes:
         click.echo(route.url)
     if not app.routes and app.url:

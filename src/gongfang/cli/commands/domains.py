@@ -45,7 +45,10 @@ def list_domains(session: Session, tenant_id: str | None, app: str | None) -> No
 def _table(session: Session, found: Iterable[DomainOut]) -> None:
     names = {app.id: app.name for app in session.client.apps.list()}
     columns = (t("DOMAIN", "域名"), t("ICP", "备案号"), t("APP", "应用"), t("STATUS", "状态"), "ID")
-    rows = [(d.domain, d.icp_number or "-", names.get(d.app_id or "", d.app_id or "-"), d.status, d.id) for d in found]
+    rows = [
+        (d.domain, d.icp_number or "-", names.get(d.app_id or "", d.app_id or "-"), render.word(d.status), d.id)
+        for d in found
+    ]
     render.table(columns, rows)
 
 

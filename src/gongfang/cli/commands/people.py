@@ -96,7 +96,13 @@ def _role(role: RoleOut) -> str:
 def _show_users(session: Session, found: list[UserOut]) -> None:
     columns = (t("NAME", "用户名"), t("CALLED", "姓名"), t("STATE", "状态"), t("ROLES", "角色"), "ID")
     rows = [
-        (u.name, u.display_name, "disabled" if u.disabled else "active", ", ".join(map(_role, u.roles)), u.id)
+        (
+            u.name,
+            u.display_name,
+            render.word("disabled" if u.disabled else "active"),
+            ", ".join(map(_role, u.roles)),
+            u.id,
+        )
         for u in found
     ]
     session.show(found, lambda: render.table(columns, rows))

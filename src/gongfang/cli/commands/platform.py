@@ -104,7 +104,7 @@ def _describe(session: Session, platform: PlatformOut) -> None:
     click.echo()
     render.table(
         (t("PART", "部分"), t("STATE", "状态"), ""),
-        ((part.name, part.state, part.message) for part in platform.parts),
+        ((part.name, render.word(part.state), part.message) for part in platform.parts),
     )
     missing = [guarantee for guarantee in platform.guarantees if not guarantee.enforced]
     if missing:

@@ -31,7 +31,7 @@ def _finish(session: Session, answer: AppWithOperation, no_wait: bool) -> None:
 
 def _one_line(session: Session, app: AppOut) -> None:
     count = t("{0} of {1} instances ready", "就绪实例 {0}/{1}").format(app.instances_ready, app.instances_wanted)
-    session.note(f"{app.name}: {render.coloured(app.state)} · {count}")
+    session.note(f"{app.name}: {render.coloured(render.word(app.state))} · {count}")
     if app.url and app.desired_state == "started":
         click.echo(app.url)
 
@@ -199,7 +199,7 @@ def builds(session: Session, app: str) -> None:
     rows = (
         (
             b.id,
-            b.state,
+            render.word(b.state),
             b.detected or b.runtime,
             render.when(b.created_at),
             render.took(b.started_at, b.finished_at),

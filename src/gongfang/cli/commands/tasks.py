@@ -102,7 +102,7 @@ def list_tasks(session: Session, app: str) -> None:
     rows = (
         (
             task.id,
-            task.state,
+            render.word(task.state),
             task.exit_code if task.exit_code is not None else "",
             task.command,
             render.when(task.created_at),

@@ -55,7 +55,7 @@ def list_operations(session: Session, app: str | None, status: str | None, count
             o.id,
             o.kind,
             o.app_name or "",
-            o.status,
+            render.word(o.status),
             render.when(o.created_at),
             render.took(o.created_at, o.finished_at),
             o.reason.message if o.reason else "",
@@ -76,7 +76,7 @@ def show(session: Session, operation_id: str) -> None:
 @click.argument("operation_id", metavar="ID")
 def watch(session: Session, operation_id: str) -> None:
     ended = progress.follow(session, session.client.operations.get(operation_id))
-    session.show(ended, lambda: session.note(f"{ended.kind}: {render.coloured(ended.status)}"))
+    session.show(ended, lambda: session.note(f"{ended.kind}: {render.coloured(render.word(ended.status))}"))
 
 
 def _describe(operation: OperationOut) -> None:
@@ -85,7 +85,7 @@ def _describe(operation: OperationOut) -> None:
             ("Id", operation.id),
             (t("What", "操作"), operation.kind),
             (t("App", "应用"), operation.app_name),
-            (t("Status", "状态"), operation.status),
+            (t("Status", "状态"), render.word(operation.status)),
             (t("Reason", "原因"), operation.reason.message if operation.reason else None),
             (t("Release", "发布"), operation.release),
             (t("Created", "创建时间"), render.when(operation.created_at)),
