@@ -11,7 +11,8 @@ import re
 import subprocess
 import threading
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,8 +84,8 @@ def _unpack(archive: Path, target: Path, filename: str, limits: ArchiveLimits, c
     return kind
 
 
-def _pour(entries: Iterable[Entry], sink: Sink) -> None:
-    with damage_is_invalid():
+def _pour(entries: Generator[Entry], sink: Sink) -> None:
+    with damage_is_invalid(), closing(entries):
         for entry in entries:
             sink.add(entry)
         sink.finish()

@@ -1,7 +1,5 @@
 """Which builder knows a tree, and which processes an application of a type gets from it."""
 
-from collections.abc import Mapping
-
 from gongfang.builders.binary import BinaryBuilder
 from gongfang.builders.golang import GoBuilder
 from gongfang.builders.interface import Builder, Launch, Tree
@@ -35,9 +33,15 @@ def detect_builder(tree: Tree, wanted: RuntimeName) -> Builder:
     raise Invalid("build_not_detected", looked=looked, found=top_of(tree.root))
 
 
-def processes_for(app_type: AppType, launch: Launch, procfile: Mapping[str, str] | None) -> dict[str, str]:
+def builder_of(runtime: RuntimeName) -> Builder:
+    """The builder of a runtime that was detected; `auto` is none."""
+    return next(builder for builder in _ALL if builder.name is runtime)
+
+
+def processes_for(app_type: AppType, launch: Launch, tree: Tree) -> dict[str, str]:
     """Process types of an application. A `Procfile` is used as it is; a builder's default `web` gets the name of the
     application's type, so that a worker has no process that would get traffic."""
+    procfile = read_procfile(tree)
     if procfile is not None:
-        return dict(procfile)
+        return procfile
     return {app_type.value if name == "web" else name: command for name, command in launch.processes.items()}

@@ -68,7 +68,10 @@ class DropletCache:
         return target
 
     async def make(self, tree: Path) -> PackedDroplet:
-        """Packs a built tree, stores it, and moves the tree into the cache. The tree's old path is gone then."""
+        """Packs a built tree, stores it, and moves the tree into the cache; a link to it stays in its old place.
+
+        So it can be done again where the control plane died before it could record the droplet.
+        """
         packed = self._folder / f"{secrets.token_hex(8)}.part"
         try:
             await in_thread(lambda cancelled: pack(tree, packed, self._limits, cancelled))
@@ -77,10 +80,12 @@ class DropletCache:
             packed.unlink(missing_ok=True)
         target = self._folder / blob.sha256
         async with self._locks.setdefault(blob.sha256, asyncio.Lock()):
-            if target.is_dir():
-                await asyncio.to_thread(remove_tree, tree)
-            else:
-                tree.rename(target)
+            if not tree.is_symlink():
+                if target.is_dir():
+                    await asyncio.to_thread(remove_tree, tree)
+                else:
+                    tree.rename(target)
+                tree.symlink_to(target)
         return PackedDroplet(blob.sha256, blob.size)
 
     async def evict(self, keep: set[str]) -> None:

@@ -13,8 +13,8 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tarfile import HeaderError
 from typing import IO, BinaryIO, cast
@@ -70,6 +70,10 @@ def damage_is_invalid() -> Generator[None]:
         *(EOFError, struct.error, RecursionError, UnicodeDecodeError),
     ) as error:
         raise Invalid("archive_damaged", detail=shown(str(error) or type(error).__name__)) from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's, not bz2's word for damage
+            raise
+        raise Invalid("archive_damaged", detail=shown(str(error))) from error
 
 
 # --- zip -------------------------------------------------------------------------------------------------------------
@@ -108,7 +112,7 @@ def _check_directory(file: BinaryIO, limits: ArchiveLimits) -> None:
         raise Invalid("archive_too_many", limit=limits.entries)
 
 
-def zip_entries(archive: zipfile.ZipFile) -> Iterator[Entry]:
+def zip_entries(archive: zipfile.ZipFile) -> Generator[Entry]:
     for info in archive.infolist():
         name = _zip_name(info)
         if info.flag_bits & 0x1:
@@ -160,7 +164,8 @@ def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> C
 def _zip_link(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> str:
     if info.file_size > _LINK_LIMIT:
         raise Invalid("archive_name_long", entry=shown(name))
-    return _zip_opener(archive, info, name)().read(_LINK_LIMIT).decode("utf-8", "surrogateescape")
+    with closing(_zip_opener(archive, info, name)()) as content:
+        return content.read(_LINK_LIMIT).decode("utf-8", "surrogateescape")
 
 
 # --- tar -------------------------------------------------------------------------------------------------------------
@@ -187,7 +192,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
             raise Invalid("archive_damaged", detail=str(error)) from error
 
 
-def tar_entries(path: Path, compression: str, *, guess_names: bool = True) -> Iterator[Entry]:
+def tar_entries(path: Path, compression: str, *, guess_names: bool = True) -> Generator[Entry]:
     """Entries of a tar; each file's content must be read before the next entry is asked for.
 
     `guess_names`: names that are not UTF-8 are tried as GB 18030; what then still is no text the sink refuses.

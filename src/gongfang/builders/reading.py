@@ -134,6 +134,8 @@ def write_own(root: Path, relative: str, text: str) -> None:
         parent.chmod(0o777)
     if path.is_dir() and not path.is_symlink():
         raise Invalid("build_file_malformed", file=shown(relative), detail="a folder")
+    if not path.is_symlink() and read_text(root, relative) == text:
+        return
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

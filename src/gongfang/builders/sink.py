@@ -10,6 +10,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -28,6 +29,7 @@ PathParts = tuple[str, ...]
 
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
 
 
 class Kind(Enum):
@@ -172,8 +174,7 @@ class Sink:
         self._check_total(entry.size)
         path = self._root.joinpath(*parts)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        content = entry.open()
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        with closing(entry.open()) as content, os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             real, start = 0, b""
             while chunk := content.read(_CHUNK):
                 start = start or chunk[:4]
