@@ -31,12 +31,13 @@ shift
 if [ -n "$files" ]; then ulimit -n "$files" 2>/dev/null || ulimit -S -n "$(ulimit -H -n)"; fi
 """
 _SANDBOXED = _BEGIN + 'exec "$@"\n'
-# Without a sandbox the shell stays, to write the exit code. `stop` leaves it alone: it ends by itself.
+# Without a sandbox the shell stays, to write the exit code. `stop` leaves it alone: it ends by itself. What it would
+# say of a command's signal ("Terminated") is none of the output.
 _PLAIN = (
     _BEGIN
     + f"""
-exec {FDS.ready}>&-
-(cd "$1" || exit 125; shift; exec {FDS.status}>&-; exec "$@")
+exec {FDS.ready}>&- 9>&2 2>/dev/null
+(exec 2>&9 9>&-; cd "$1" || exit 125; shift; exec {FDS.status}>&-; exec "$@")
 code=$?
 printf '{{ "exit-code": %d }}\\n' "$code" >&{FDS.status}
 exit "$code"
@@ -67,7 +68,8 @@ class Launch:
 
 
 def spawn(launch: Launch) -> tuple[int, int]:
-    """Starts it. Gives its pid, and a descriptor that becomes readable when the sandbox stands or has failed.
+    """Starts it. Gives its pid, and a pipe that ends (after some words) when the sandbox stands or has failed.
+    The pipe must be read to its end.
 
     Raises `Unavailable("workload_start_failed")` where the machine has no process or memory left.
     """

@@ -134,6 +134,18 @@ async def readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
+async def read_all(fd: int) -> bytes:
+    """All that comes through a pipe until its last writer closes it. Sets it non-blocking; the caller closes it."""
+    os.set_blocking(fd, False)
+    parts: list[bytes] = []
+    while True:
+        await readable(fd)
+        part = os.read(fd, 65536)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
 def reap(pid: int) -> int | None:
     """The wait status of an ended child of ours; None where it runs on, is another's child, or was reaped before."""
     try:
@@ -175,6 +187,15 @@ def every_process() -> Iterator[Stat]:
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit() and (seen := stat(int(name))) is not None:
             yield seen
+
+
+def in_session(leader: Process) -> list[Stat]:
+    """Living processes of the session that a process began, without itself. Its number is not used again while any
+    is left; once it was, there are none."""
+    seen = stat(leader.pid)
+    if seen is not None and seen.process != leader:
+        return []
+    return [each for each in every_process() if each.session == leader.pid and each.process != leader and each.alive]
 
 
 def has_mark(pid: int, mark: bytes) -> bool:

@@ -37,7 +37,7 @@ from gongfang.runtimes.local.host import find_isolation
 from gongfang.runtimes.local.launch import Launch, spawn, take_locks
 from gongfang.runtimes.local.logs import LogKeeper, OutputLog
 from gongfang.runtimes.local.ports import Ports
-from gongfang.runtimes.local.processes import boot_id, gone, readable, stat
+from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
 from gongfang.runtimes.local.records import Folder, Record
 from gongfang.runtimes.local.sandbox import FDS, Inside, Isolation
 from gongfang.runtimes.local.workload import Workload, adopt
@@ -70,7 +70,7 @@ class LocalRuntime:
         sandboxed: bool = True,
         clock: Clock = utc_now,
     ) -> None:
-        self._folder = home / "workloads"
+        self.folder = home / "workloads"
         self._scratch = home / "scratch"
         self._tool = tool
         self._droplet = droplet
@@ -92,11 +92,11 @@ class LocalRuntime:
     # --- opening and closing ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._cgroups.open()
         await self._find_isolation()
         boot = boot_id()
-        for path in sorted(self._folder.iterdir()):
+        for path in sorted(self.folder.iterdir()):
             await self._adopt(Folder(path), boot)
         self._cgroups.remove_others(each.id for each in self._workloads.values() if each.end is None)
         self._log_task = asyncio.create_task(self._logs.run(), name="runtime-logs")
@@ -154,7 +154,7 @@ class LocalRuntime:
         tools = await asyncio.gather(*(self._tool(name) for name in spec.tools))
         droplet = None if spec.droplet is None else await self._droplet(spec.droplet)
         port = self._ports.take()
-        folder = Folder(self._folder / spec.id)
+        folder = Folder(self.folder / spec.id)
         locks: list[int] = []
         try:
             uid, gid = self._user(spec, port)
@@ -200,7 +200,7 @@ class LocalRuntime:
         workload.launcher = seen.process
         workload.log.mark_start(record.started_at)
         try:
-            await readable(ready)
+            await read_all(ready)  # to its end: a sandbox whose words are not heard dies of it (SIGPIPE)
         finally:
             os.close(ready)
         workload.find_first()
@@ -272,10 +272,11 @@ class LocalRuntime:
         await workload.rest_gone()
         workload.cancel_timers()
         workload.conclude(self._cgroups, self._clock())
-        self._cgroups.remove(workload.id)
+        await asyncio.to_thread(self._cgroups.remove, workload.id)
         self._ports.give_back(workload.record.port)
         self._logs.drop(workload.id)
-        shutil.rmtree(workload.folder.path / "app", ignore_errors=True)
+        if not workload.record.sandboxed:
+            await asyncio.to_thread(shutil.rmtree, workload.folder.path / "app", ignore_errors=True)
         workload.ended.set()
         self._broadcast.tell(workload.id)
 

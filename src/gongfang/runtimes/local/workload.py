@@ -18,6 +18,7 @@ from gongfang.runtimes.local.processes import (
     Stat,
     descendants,
     gone,
+    in_session,
     is_alive,
     is_first_of_namespace,
     reap,
@@ -132,10 +133,19 @@ class Workload:
                 if not self.told_to_stop:
                     send(self.first, signal.SIGKILL)
                 await gone(self.first)
+            elif self.launcher is not None:
+                await self._end_halves(self.launcher)
             return
         while left := self.processes():
             if not self.told_to_stop:
                 self.kill()
+            await gone(left[0].process)
+
+    async def _end_halves(self, launcher: Process) -> None:
+        """Ends what is left of a sandbox that died before it stood: its first process may wait for it for ever."""
+        while left := in_session(launcher):
+            for seen in left:
+                send(seen.process, signal.SIGKILL)
             await gone(left[0].process)
 
     def usage(self, cgroups: Cgroups) -> Usage:
