@@ -30,7 +30,7 @@ _NOT = re.compile(
 )
 _VISIBLE = tuple(map(Path, ("/usr", "/lib", "/lib64", "/bin", "/etc/ssl", "/etc/pki", "/etc/ca-certificates")))
 _SECRET = re.compile(r"://[^/\s\"'<>]*@|_auth|_password|<password>", re.IGNORECASE)
-_NPM_KEYS = ("registry", "cafile", "proxy", "https-proxy", "noproxy", "strict-ssl", "nodedir")
+_NPM_KEYS = ("registry", "cafile", "proxy", "https-proxy", "noproxy", "strict-ssl")
 _GO_KEYS = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GONOPROXY", "GOINSECURE")
 
 

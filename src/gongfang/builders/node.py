@@ -21,8 +21,6 @@ _ENVIRONMENT = {
     "npm_config_fund": "false",
     "npm_config_audit": "false",
     "npm_config_progress": "false",
-    "npm_config_package_import_method": "copy",  # pnpm: a droplet shares no file with the cache
-    "npm_config_store_dir": "/cache/pnpm",
     "YARN_CACHE_FOLDER": "/cache/yarn",
     "YARN_NODE_LINKER": "node-modules",
 }
@@ -92,6 +90,8 @@ def _install(tree: Tree, package: dict[str, Any], *, builds: bool) -> str:
     else:
         package_name = "@yarnpkg/cli-dist" if manager == "yarn" and not version.startswith("1") else manager
         frozen = "--immutable" if package_name.startswith("@") else "--frozen-lockfile"
+        if manager == "pnpm":  # a droplet shares no file with the cache, which later builds write to
+            frozen += " --store-dir /cache/pnpm --package-import-method copy"
         lines.append(f"run npm exec --yes --package={package_name}@{version} -- {manager} install {frozen}")
         after = ""
     if builds:
