@@ -160,7 +160,7 @@ class LogMark:
 class Guarantee:
     """One promise of isolation or accounting: whether it holds here, and if not, why (message code + facts)."""
 
-    # memory_limit, cpu_limit, process_limit, own_user, own_filesystem, own_processes, own_network
+    # memory_limit, cpu_limit, process_limit, own_user, own_filesystem, own_processes, own_network, writable_app
     name: str
     enforced: bool
     why: str = ""

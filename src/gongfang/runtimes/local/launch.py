@@ -6,6 +6,7 @@ it as arguments, never as part of its text. `posix_spawn` shares memory with the
 control plane starts a process as fast as a small one.
 """
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -135,6 +136,14 @@ def _spawn(launch: Launch, files: Mapping[int, int], opened: list[int]) -> int:
 
 # Python ignores these two; a workload starts with every signal as the system has it.
 _DEFAULTS = (13, 25)  # SIGPIPE, SIGXFSZ
+
+
+def keep_own_descriptors() -> None:
+    """Makes sure that no descriptor that the platform itself was started with reaches a workload."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  (numbers, not paths)
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the one that this very listing used
+                os.set_inheritable(int(name), False)
 
 
 def memory_file(name: str, data: bytes) -> int:

@@ -34,7 +34,7 @@ from gongfang.runtimes.interface import (
 from gongfang.runtimes.local import plain, sandbox
 from gongfang.runtimes.local.cgroups import Cgroups
 from gongfang.runtimes.local.host import find_isolation
-from gongfang.runtimes.local.launch import Launch, spawn, take_locks
+from gongfang.runtimes.local.launch import Launch, keep_own_descriptors, spawn, take_locks
 from gongfang.runtimes.local.logs import LogKeeper, OutputLog
 from gongfang.runtimes.local.ports import Ports
 from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
@@ -93,6 +93,7 @@ class LocalRuntime:
 
     async def open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep_own_descriptors()
         self._cgroups.open()
         await self._find_isolation()
         boot = boot_id()
