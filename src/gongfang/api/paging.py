@@ -30,7 +30,7 @@ class Paging:
         """For lists ordered by a number."""
         if self.after is None:
             return None
-        if not self.after.isdecimal() or len(self.after) > 18:
+        if not (self.after.isascii() and self.after.isdecimal()) or len(self.after) > 18:
             raise invalid_field("cursor", "cursor_invalid")
         return int(self.after)
 

@@ -14,6 +14,7 @@ from gongfang.api.present import build_out, line_out, task_out
 from gongfang.api.routes.tasks import task_ended
 from gongfang.domain.values import BuildState
 from gongfang.operations import logs, packages, tasks
+from gongfang.operations.events import app_id_of
 from gongfang.operations.logs import LinesPage, LogReader, Source
 from gongfang.wire.models import LogPage
 
@@ -65,7 +66,8 @@ async def app_logs(
     )
     if not follow:
         return _page(call, first)
-    return sse.stream(call, _followed(call, reader, sources, first, ("app", app_id), _never, None))
+    key = ("app", await app_id_of(call.context, app_id))
+    return sse.stream(call, _followed(call, reader, sources, first, key, _never, None))
 
 
 @routes.add("GET", "/builds/{build_id}/log", LogPage, "Read or follow a build's log", "构建日志", responses=_STREAM)
