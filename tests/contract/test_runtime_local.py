@@ -18,6 +18,7 @@ from runtime_labs import Lab, is_root, local_lab, local_runtime, until
 from gongfang.domain.values import ExitInfo
 from gongfang.runtimes.interface import Limits, Mount, Phase
 from gongfang.runtimes.local import LocalRuntime, stop_everything
+from gongfang.runtimes.local.cgroups import Cgroups
 from gongfang.runtimes.local.processes import Process, is_alive
 from gongfang.toolbox import WheelToolbox
 
@@ -170,6 +171,23 @@ async def test_torn_records_do_not_hinder_the_rest(lab: Lab, home: Path) -> None
     assert (lost.phase is Phase.ended and lost.exit is not None and lost.exit.lost) or lost.exit == ExitInfo(0)
     assert (await runtime.observe("b")).exit == ExitInfo(5)
     await runtime.remove("a")
+
+
+@needs_root
+async def test_what_nobody_claims_is_ended_at_the_next_start(home: Path) -> None:
+    """A control plane died between making a control group and writing it down, or half a sandbox was left."""
+    lab = local_lab(home)
+    await lab.open()
+    try:
+        await lab.start_up("a", shell("echo up; sleep 4646"))
+        record = home / "workloads" / "a"
+        record.rename(home / "elsewhere")
+        await lab.reopen()
+        await until(lambda: processes_with("sleep\x004646") == [])
+        assert list(await lab.runtime.list()) == []
+    finally:
+        await lab.clean()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/{Cgroups(home).name}"))
 
 
 async def test_stop_everything_without_a_control_plane(home: Path) -> None:

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import re
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -206,6 +207,7 @@ def _delegate(group: Path, controllers: Iterable[str]) -> None:
 
 
 def _remove(group: Path) -> None:
+    """Removes a group and those below it. A process that is still in one of them is nobody's any more: it is killed."""
     for folder, _, _ in os.walk(group, topdown=False):
         deadline = time.monotonic() + _REMOVE_WAIT_S
         while True:
@@ -214,12 +216,20 @@ def _remove(group: Path) -> None:
             except FileNotFoundError:
                 break
             except OSError as error:
-                # The last process is gone for everybody but the group, for a moment that the kernel tells nobody of.
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
                     break
+                # It may also be the group that lags behind for a moment, which the kernel tells nobody of.
+                _kill_all(Path(folder))
                 time.sleep(0.001)
             else:
                 break
+
+
+def _kill_all(group: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for word in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(word), signal.SIGKILL)
 
 
 def _number(path: Path) -> int | None:

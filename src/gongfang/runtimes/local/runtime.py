@@ -99,7 +99,8 @@ class LocalRuntime:
         boot = boot_id()
         for path in sorted(self.folder.iterdir()):
             await self._adopt(Folder(path), boot)
-        self._cgroups.remove_others(each.id for each in self._workloads.values() if each.end is None)
+        running = [each.id for each in self._workloads.values() if each.end is None]
+        await asyncio.to_thread(self._cgroups.remove_others, running)
         self._log_task = asyncio.create_task(self._logs.run(), name="runtime-logs")
 
     async def close(self) -> None:
