@@ -10,12 +10,15 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import orjson
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gongfang.api.call import KnownCall
-from gongfang.domain.errors import Conflict, Invalid
+from gongfang.domain.errors import Conflict, Invalid, Unavailable
 from gongfang.state import Idempotent
+
+log = structlog.get_logger("api")
 
 _WORKING = timedelta(minutes=10)
 _KEPT = timedelta(hours=24)
@@ -43,12 +46,17 @@ class Replays:
             return _replay(earlier)
         try:
             response = await work()
-            stored = await self._keep(call, name, response)
         except BaseException:
             await self._forget(call, name)
             raise
-        if not stored:
+        if response.status_code >= 500:
             await self._forget(call, name)
+            return response
+        try:
+            await self._keep(call, name, response)
+        except Unavailable:
+            # The work is done and its answer is here; the claim stays, so that the same key doesn't do it again soon.
+            log.warning("idempotent_answer_not_kept", request_id=call.visit.request_id)
         return response
 
     async def _claim(self, call: KnownCall, name: str, fingerprint: str) -> Idempotent | None:
@@ -71,13 +79,10 @@ class Replays:
             raise Conflict("idempotency_in_progress")
         return found
 
-    async def _keep(self, call: KnownCall, name: str, response: Response) -> bool:
-        if response.status_code >= 500:
-            return False
+    async def _keep(self, call: KnownCall, name: str, response: Response) -> None:
         answer = {"answer": orjson.loads(response.body), "etag": response.headers.get("etag")}
         async with call.services.database.writing() as tx:
             await tx.answer_idempotency(name, response.status_code, answer)
-        return True
 
     async def _forget(self, call: KnownCall, name: str) -> None:
         async with call.services.database.writing() as tx:
