@@ -287,6 +287,7 @@ def _listen(host: str, port: int, variable: str, *, probe: bool = True) -> socke
     bound = socket.socket(family, socket.SOCK_STREAM)
     if probe:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             bound.bind((host, port))
         except OSError as error:

@@ -225,7 +225,7 @@ async def list_instances(
     """Instances of an app, oldest first, and the numbers of their releases."""
     async with context.database.reading() as tx:
         app = await find_app(tx, context, ref)
-        states = {} if ended else {"state": ("starting", "ready", "unready", "draining", "stopping")}
+        states: dict[str, Any] = {} if ended else {"state": ("starting", "ready", "unready", "draining", "stopping")}
         found = await tx.find(Instance, app_id=app.id, after=after, limit=limit, **states)
         return found, await tx.release_numbers({i.release_id for i in found})
 

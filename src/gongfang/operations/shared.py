@@ -133,7 +133,8 @@ async def supersede(
             if by.kind in _CARRIERS and "package_id" in old.params and not old.release_id:
                 carried = {k: old.params[k] for k in _CARRIED if k in old.params}
                 kind = old.kind if old.kind is OperationKind.start else by.kind
-                by = replace(by, kind=kind, params={**{k: v for k, v in by.params.items() if k not in _CARRIED}, **carried})
+                own = {k: v for k, v in by.params.items() if k not in _CARRIED}
+                by = replace(by, kind=kind, params={**own, **carried})
             await tx.update(
                 Operation,
                 old.id,

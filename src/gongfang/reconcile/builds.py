@@ -147,7 +147,7 @@ class BuildReconciler:
     async def _note(self, build: Build, **changes: Any) -> None:
         async with self._database.writing() as tx:
             await tx.update(Build, build.id, **changes)
-            tx.wake("build-news", build.id)
+            tx.wake("build", build.id)
 
     async def _run(self, build: Build, app: App, plan: BuildPlan, folder: Path) -> Reason | None:
         """The plan's script in the sandbox; why it failed, or None. An empty script starts nothing."""
@@ -207,7 +207,7 @@ class BuildReconciler:
                 Build, build.id, state=BuildState.succeeded, finished_at=self._clock(), droplet_id=droplet.id
             )
             tx.wake("app", build.app_id)
-            tx.wake("build-news", build.id)
+            tx.wake("build", build.id)
 
     async def _fail(self, build: Build, reason: Reason) -> None:
         async with self._database.writing() as tx:
@@ -216,7 +216,7 @@ class BuildReconciler:
                 return
             await tx.update(Build, build.id, state=BuildState.failed, finished_at=self._clock(), reason=reason)
             tx.wake("app", build.app_id)
-            tx.wake("build-news", build.id)
+            tx.wake("build", build.id)
 
     async def _clean(self, build_id: str) -> None:
         """Of a build that is over (or gone): nothing runs, its folder goes, its log stays while its row does."""

@@ -79,7 +79,7 @@ class TaskReconciler:
     async def _note(self, task: Task, **changes: Any) -> None:
         async with self._database.writing() as tx:
             await tx.update(Task, task.id, **changes)
-            tx.wake("task-news", task.id)
+            tx.wake("task", task.id)
 
     async def _end(self, task: Task, reason: Reason | None, exit_info: ExitInfo | None) -> None:
         state = TaskState.failed if reason else TaskState.succeeded
@@ -87,7 +87,7 @@ class TaskReconciler:
             state = TaskState.cancelled
         async with self._database.writing() as tx:
             await tx.update(Task, task.id, state=state, reason=reason, exit=exit_info, finished_at=self._clock())
-            tx.wake("task-news", task.id)
+            tx.wake("task", task.id)
             tx.wake("app", task.app_id)
             ended = await tx.find(Task, app_id=task.app_id, state=("succeeded", "failed", "cancelled"), descending=True)
         for old in ended[KEPT_TASKS:]:

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, cast
 import orjson
 from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gongfang.domain.errors import Conflict, Unavailable
+from gongfang.domain.errors import Conflict, Invalid, Unavailable
 from gongfang.domain.values import App, Event, JsonObject, Operation, Package, RoleBinding, Token, User
 from gongfang.state import tables
 from gongfang.state.codec import NOUNS, Codec
@@ -387,4 +387,6 @@ def _translated():
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable("database_away", retry_after=2) from error
+        if isinstance(error, DataError) or "DataError" in repr(error.orig):
+            raise Invalid("value_out_of_range") from error
         raise

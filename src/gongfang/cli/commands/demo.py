@@ -143,7 +143,8 @@ def _all_of_it(walk: Walk, folder: Path) -> None:
     walk.title(t("4. Operator 运维人员", "4. 运维人员"))
     _upload(walk, operator, app, folder)
     app = _start(walk, operator, app)
-    for host in (urlsplit(app.url or "").netloc, DOMAIN):
+    default = urlsplit(app.url or "")
+    for host in (default.netloc, DOMAIN if default.port is None else f"{DOMAIN}:{default.port}"):
         text = t("http://{0}/ answers {1}", "http://{0}/ 返回 {1}").format(host, _get(walk.session, host))
         walk.done("", text)
     _scale(walk, operator, app)
@@ -341,12 +342,19 @@ def edge_address(session: Session) -> str:
 def _where_to_look(walk: Walk, app: AppOut) -> None:
     walk.title(t("Where to look", "接下来"))
     walk.hint(click.style(app.url or "", bold=True))
-    walk.hint(t("gongfang apps                the apps and their state", "gongfang apps                查看应用及状态"))
-    walk.hint(t("gongfang logs {0} -f   its output", "gongfang logs {0} -f   查看输出").format(app.name))
-    walk.hint(t("gongfang status              the platform's parts", "gongfang status              查看平台各部分"))
     walk.hint(
         t(
-            "gongfang deploy              in a folder with source of your own",
-            "gongfang deploy              在自己的源码文件夹中部署",
+            "gongfang apps                     the apps and their state",
+            "gongfang apps                     查看应用及状态",
+        )
+    )
+    walk.hint(t("gongfang logs {0} -f   its output", "gongfang logs {0} -f   查看输出").format(app.name))
+    walk.hint(
+        t("gongfang status                   the platform's parts", "gongfang status                   查看平台各部分")
+    )
+    walk.hint(
+        t(
+            "gongfang deploy                   in a folder with source of your own",
+            "gongfang deploy                   在自己的源码文件夹中部署",
         )
     )

@@ -95,7 +95,7 @@ def _describe(session: Session, platform: PlatformOut) -> None:
         [
             (t("Version", "版本"), platform.version),
             (t("API", "接口"), session.url),
-            (t("Apps answer at", "应用地址"), platform.edge_url),
+            (t("Apps answer at", "应用地址"), platform.edge_url.replace("://", "://NAME.", 1).rstrip("/")),
             (t("Base domain", "基础域名"), platform.base_domain),
             (t("Apps", "应用"), platform.apps),
             (t("Instances", "实例"), platform.instances),
@@ -104,7 +104,7 @@ def _describe(session: Session, platform: PlatformOut) -> None:
     click.echo()
     render.table(
         (t("PART", "部分"), t("STATE", "状态"), ""),
-        ((part.name, render.word(part.state), part.message) for part in platform.parts),
+        ((part.name, render.word(part.state), "" if part.state == "ok" else part.message) for part in platform.parts),
     )
     missing = [guarantee for guarantee in platform.guarantees if not guarantee.enforced]
     if missing:

@@ -31,7 +31,8 @@ def _finish(session: Session, answer: AppWithOperation, no_wait: bool) -> None:
 
 def _one_line(session: Session, app: AppOut) -> None:
     count = t("{0} of {1} instances ready", "就绪实例 {0}/{1}").format(app.instances_ready, app.instances_wanted)
-    session.note(f"{app.name}: {render.coloured(render.word(app.state))} · {count}")
+    state = f"{app.name}: {render.coloured(render.word(app.state))}"
+    session.note(f"{state} · {count}" if app.instances_wanted else state)
     if app.url and app.desired_state == "started":
         click.echo(app.url)
 

@@ -55,6 +55,8 @@ def run(
     if ended.exit_code is not None:
         ctx.exit(ended.exit_code)
     if ended.signal is not None:
+        if ended.reason is not None:  # out of memory, out of time, cancelled
+            session.note(ended.reason.message)
         ctx.exit(128 + ended.signal)
     if ended.state != "succeeded":
         raise Failed(ended.reason.message if ended.reason else t("the task {0}", "任务{0}").format(ended.state))
@@ -68,10 +70,7 @@ def _follow(session: Session, task: TaskOut) -> TaskOut:
         session.client.tasks.cancel(task.id)
         session.note(t("cancelled {0}", "已取消 {0}").format(task.id))
         raise
-    final = ended[0] if ended else session.client.tasks.get(task.id)
-    if final.reason is not None and final.state != "succeeded":
-        session.note(final.reason.message)
-    return final
+    return ended[0] if ended else session.client.tasks.get(task.id)
 
 
 tasks = group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -167,7 +168,11 @@ def events(
     session.show(found, lambda: render.table(columns, map(_event_row, found)))
 
 
+def _brief(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _event_row(event: EventOut) -> tuple[str, str, str, str, str]:
-    more = " ".join(f"{key}={value}" for key, value in event.data.items())
+    more = " ".join(f"{key}={_brief(value)}" for key, value in event.data.items())
     about = event.object_id or event.app_id or ""
     return render.when(event.at), event.actor_name or "-", event.tag, about, more

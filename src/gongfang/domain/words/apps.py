@@ -14,6 +14,10 @@ register(
             "该空间中已有名为 {name} 的应用，请换一个名称。",
         ),
         "name_taken": ("That name is taken already; choose another one.", "该名称已被占用，请换一个。"),
+        "value_out_of_range": (
+            "A value is larger or smaller than the platform can keep.",
+            "某个参数超出了平台可保存的范围。",
+        ),
         "app_being_destroyed": ("The app {app} is being destroyed.", "应用 {app} 正在销毁。"),
         "app_not_started": ("The app {app} is not started; start it first.", "应用 {app} 未启动，请先启动。"),
         "changed_meanwhile": (
