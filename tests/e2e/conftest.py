@@ -12,7 +12,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,8 +47,9 @@ class Platform:
     def token(self) -> str:
         return (self.home / "admin-token").read_text().strip()
 
-    @property
+    @cached_property
     def client(self) -> Client:
+        """The typed client, as the administrator; closed by `down`."""
         return Client(self.url, self.token, language="en")
 
     @property
@@ -77,12 +80,13 @@ class Platform:
             capture_output=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
+            check=False,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"{args} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
-    def json(self, *args: str) -> object:
+    def json(self, *args: str) -> Any:
         return json.loads(self.cli(*args, "--json").stdout)
 
     def get(self, host: str, path: str = "/", timeout: float = 20) -> tuple[int, dict[str, str], bytes]:
@@ -102,6 +106,9 @@ class Platform:
         return self.cli("up", "--detach", timeout=300).stdout
 
     def down(self) -> str:
+        if "client" in self.__dict__:
+            self.client.close()
+            del self.client
         return self.cli("down", timeout=120).stdout
 
     def kill_control_plane(self) -> None:

@@ -31,6 +31,7 @@ LOOK_AGAIN_S = 1.0
 _PAGE = 256 * 1024
 _MOST = 1 << 20  # bytes read back of one source for a page
 _SOURCES = 100  # the newest so many instances of an app are read
+_TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ def decode_cursor(cursor: str) -> dict[str, int]:
 async def app_sources(
     context: Context, ref: str, *, process: str | None = None, instance_id: str | None = None
 ) -> list[Source]:
-    """An app's instances, ended ones too as long as they are on record, the oldest first. Takes `logs:read`."""
+    """An app's instances and its one-off tasks (process `task`), ended ones too as long as they are on record, the
+    oldest first. Takes `logs:read`."""
     async with context.database.reading() as tx:
         app = await find_app(tx, context, ref, Permission.logs_read)
         equals: dict[str, Any] = {"app_id": app.id}
@@ -143,10 +145,16 @@ async def app_sources(
             equals["process"] = process
         if instance_id is not None:
             equals["id"] = instance_id
-        found = await tx.find(Instance, descending=True, limit=_SOURCES, **equals)
+        instances = await tx.find(Instance, descending=True, limit=_SOURCES, **equals)
+        tasks: list[Task] = []
+        equals.pop("process", None)
+        if process in (None, _TASK):
+            tasks = await tx.find(Task, descending=True, limit=_SOURCES, **equals)
+    found = [Source(i.id, f"{i.process}.{i.index}", i.created_at) for i in instances]
+    found += [Source(t.id, _TASK, t.created_at) for t in tasks]
     if instance_id is not None and not found:
         raise NotFound("instance_not_found", instance=instance_id)
-    return [Source(i.id, f"{i.process}.{i.index}", i.created_at) for i in reversed(found)]
+    return sorted(found, key=lambda source: (source.since, source.id))[-_SOURCES:]
 
 
 async def task_source(context: Context, task_id: str) -> tuple[Task, Source]:
