@@ -56,7 +56,7 @@ def caddyfile(folder: str, *, spa: bool, not_found: bool) -> str:
         "\terror @hidden 404",
         *(["\ttry_files {path} {path}/index.html /200.html"] if spa else []),
         "\tfile_server {",
-        "\t\thide Procfile",
+        "\t\thide Procfile gongfang.toml",
         "\t}",
     ]
     if not_found:

@@ -261,7 +261,7 @@ class Package:
     size: int
     sha256: str
     created_at: datetime
-    created_by: str | None
+    created_by: str | None  # name of the user
 
 
 class BuildState(StrEnum):
@@ -321,7 +321,7 @@ class Release:
     cause: str
     from_release: int | None
     created_at: datetime
-    created_by: str | None
+    created_by: str | None  # name of the user
     healthy_at: datetime | None = None
     failed: Reason | None = None
 
@@ -398,7 +398,7 @@ class Task:
     timeout_s: float
     state: TaskState
     created_at: datetime
-    created_by: str | None
+    created_by: str | None  # name of the user
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit: ExitInfo | None = None
@@ -481,7 +481,7 @@ class Operation:
     steps: tuple[Step, ...]
     created_at: datetime
     deadline: datetime
-    created_by: str | None
+    created_by: str | None  # name of the user
     started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: Reason | None = None

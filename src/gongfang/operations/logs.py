@@ -154,7 +154,7 @@ async def app_sources(
     found += [Source(t.id, _TASK, t.created_at) for t in tasks]
     if instance_id is not None and not found:
         raise NotFound("instance_not_found", instance=instance_id)
-    return sorted(found, key=lambda source: (source.since, source.id))[-_SOURCES:]
+    return sorted(found, key=lambda source: (source.since, source.workload_id))[-_SOURCES:]
 
 
 async def task_source(context: Context, task_id: str) -> tuple[Task, Source]:

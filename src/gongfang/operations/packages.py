@@ -26,7 +26,7 @@ async def record_package(context: Context, app_id: str, filename: str, blob: Blo
             size=blob.size,
             sha256=blob.sha256,
             created_at=context.clock(),
-            created_by=context.caller.user.id,
+            created_by=context.caller.user.name,
         )
         await tx.insert(package)
         data = {"filename": filename, "size": blob.size, "sha256": blob.sha256}

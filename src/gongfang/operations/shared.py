@@ -109,7 +109,7 @@ def new_operation(context: Context, app: App, kind: OperationKind, **params: Any
         steps=(),
         created_at=now,
         deadline=now + DEADLINE,
-        created_by=context.caller.user.id,
+        created_by=context.caller.user.name,
     )
 
 

@@ -30,7 +30,7 @@ async def create_task(context: Context, ref: str, request: TaskRequest) -> Task:
             timeout_s=request.timeout_s,
             state=TaskState.pending,
             created_at=context.clock(),
-            created_by=context.caller.user.id,
+            created_by=context.caller.user.name,
         )
         await tx.insert(task)
         await context.event(tx, "app:task:create", app=app, object_id=task.id)
