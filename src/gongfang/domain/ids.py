@@ -5,7 +5,7 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
-_PATTERN = re.compile(r"^[a-z]{2,5}_[0-9a-hjkmnp-tv-z]{20}$")
+_PATTERN = re.compile(r"[a-z]{2,5}_[0-9a-hjkmnp-tv-z]{20}")
 
 
 def new_id(prefix: str) -> str:
@@ -20,4 +20,4 @@ def new_id(prefix: str) -> str:
 
 def is_id(text: str) -> bool:
     """Whether the text has the shape of an id; names never have it (they hold no underscore)."""
-    return bool(_PATTERN.match(text))
+    return _PATTERN.fullmatch(text) is not None
