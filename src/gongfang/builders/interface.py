@@ -10,11 +10,12 @@ A builder never trusts the tree: names may be hostile, files huge, JSON malforme
 whose sentence says what is missing and what to do. The same tree gives the same plan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from gongfang.domain.errors import Invalid, Reason
 from gongfang.domain.values import RuntimeName
 
 
@@ -42,10 +43,23 @@ class BuildPlan:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start what was built. `processes`: process type → shell line (run by `sh -c` in `/app`)."""
+    """How to start what was built. `processes`: process type → shell line (run by `sh -c` in `/app`).
+
+    `missing`: why there is none, where nothing in the tree says how it starts; the app's own configuration may."""
 
     processes: Mapping[str, str]
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    missing: Reason | None = None
+
+    @staticmethod
+    def of(procfile: Mapping[str, str] | None, start: Callable[[], str], environment: Mapping[str, str]) -> "Launch":
+        """The `Procfile`'s processes, else a `web` one by `start`, whose `Invalid` becomes `missing`."""
+        if procfile:
+            return Launch(procfile, environment)
+        try:
+            return Launch({"web": start()}, environment)
+        except Invalid as error:
+            return Launch({}, environment, error.reason)
 
 
 class Builder(Protocol):

@@ -67,9 +67,8 @@ class NodeBuilder:
         )
 
     def launch(self, tree: Tree) -> Launch:
-        procfile = read_procfile(tree)
         environment = {"NODE_ENV": "production", "PATH": "/app/node_modules/.bin"}
-        return Launch(procfile or {"web": _start(tree)}, environment)
+        return Launch.of(read_procfile(tree), lambda: _start(tree), environment)
 
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock")

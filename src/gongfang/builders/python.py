@@ -77,8 +77,7 @@ class PythonBuilder:
         environment = {"PYTHONUNBUFFERED": "1", "PATH": f"/app/{_VENV}/bin", "VIRTUAL_ENV": f"/app/{_VENV}"}
         if not (tree.root / _VENV / "pyvenv.cfg").is_file():
             del environment["PATH"], environment["VIRTUAL_ENV"]
-        procfile = read_procfile(tree)
-        return Launch(procfile or {"web": start_command(tree)}, environment)
+        return Launch.of(read_procfile(tree), lambda: start_command(tree), environment)
 
     def _check_version(self, tree: Tree) -> None:
         """Raises `python_version` where a file asks for another Python than there is."""

@@ -127,8 +127,11 @@ class BuildReconciler:
 
     async def _prepare(self, build: Build, package: Package, folder: Path) -> BuildPlan:
         kept = await asyncio.to_thread(_read_plan, folder)
-        if kept is not None:
+        if kept is not None and (folder / "app").exists():
             return kept
+        # Begun anew, its workload too: what ran (if anything did) has lost its folder.
+        await self._runtime.stop(build.id, grace_s=1.0)
+        await self._runtime.remove(build.id)
         await self._note(build, state=BuildState.running, started_at=build.started_at or self._clock())
         if folder.exists():
             await asyncio.to_thread(remove_tree, folder)
@@ -185,6 +188,9 @@ class BuildReconciler:
     async def _succeed(self, build: Build, app: App, plan: BuildPlan, tree: Tree) -> None:
         launch = await asyncio.to_thread(lambda: builder_of(plan.runtime).launch(tree))
         processes = processes_for(app.type, launch, tree)
+        if launch.missing is not None and not any(c.command for c in app.config.processes.values()):
+            await self._fail(build, launch.missing)
+            return
         packed = await self._droplets.make(tree.root)
         droplet = Droplet(
             id=new_id("drp"),
