@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from pydantic import Field, PostgresDsn, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,8 +25,9 @@ class Settings(BaseSettings):
     """Port at which the apps answer."""
     base_domain: str = "apps.localhost"
     """Every web app answers on NAME.BASE_DOMAIN."""
-    database_url: PostgresDsn | None = None
-    """An outside PostgreSQL (15 or newer) in place of the embedded one."""
+    database_url: str | None = None
+    """An outside PostgreSQL (15 or newer) in place of the embedded one: `postgresql://USER:PASSWORD@HOST:PORT/DB`,
+    or with `?host=/folder` of a Unix socket. It holds secrets, so it is never logged."""
     log_level: str = "info"
     upload_limit: int = Field(default=8 << 30, gt=0)
     """The largest package, in bytes."""
@@ -47,6 +48,13 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: str) -> str:
         return value.strip().strip(".").lower()
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
+            raise ValueError("must begin with postgresql://")
+        return value
 
     @property
     def run_dir(self) -> Path:

@@ -14,7 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from gongfang.domain.errors import GongfangError
+from pydantic import ValidationError
+
+from gongfang.domain.errors import GongfangError, Invalid
 from gongfang.domain.messages import Language, words
 from gongfang.main.home import Home
 from gongfang.settings import Settings
@@ -33,15 +35,25 @@ def _say(code: str, facts: Mapping[str, str | int | float]) -> None:
     print(words(code, facts, language()), flush=True)
 
 
+def _read_settings() -> Settings:
+    """The settings. Raises `Invalid("setting_wrong")` naming the variable; its value is not shown: it may be secret."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        variable = "GONGFANG_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise Invalid("setting_wrong", variable=variable, what=first["msg"]) from None
+
+
 def _complain(error: GongfangError) -> int:
     print(words(error.code, error.facts, language()), file=sys.stderr, flush=True)
     return 1
 
 
 def up(*, detach: bool) -> int:
-    settings = Settings()
-    home = Home.of(settings)
     try:
+        settings = _read_settings()
+        home = Home.of(settings)
         home.make()
         if (pid := home.running_pid()) is not None:
             _say("already_running", {"home": str(home.root), "pid": pid})
@@ -58,10 +70,10 @@ def serve(*, notify_fd: int | None) -> int:
     from gongfang import telemetry
     from gongfang.main.platform import Platform
 
-    settings = Settings()
-    home = Home.of(settings)
-    telemetry.configure(settings.log_level, json=notify_fd is not None)
     try:
+        settings = _read_settings()
+        home = Home.of(settings)
+        telemetry.configure(settings.log_level, json=notify_fd is not None)
         home.make()
         lock = home.lock()
     except GongfangError as error:
@@ -157,8 +169,10 @@ def _detached(settings: Settings, home: Home) -> int:
 
 
 def down() -> int:
-    settings = Settings()
-    home = Home.of(settings)
+    try:
+        home = Home.of(_read_settings())
+    except GongfangError as error:
+        return _complain(error)
     pid = home.running_pid()
     if pid is not None:
         _end_control_plane(home, pid)

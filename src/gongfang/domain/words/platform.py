@@ -32,6 +32,10 @@ register(
             "The home folder {home} cannot be used: {what}",
             "主目录 {home} 无法使用：{what}",
         ),
+        "setting_wrong": (
+            "{variable} has a value that cannot be used: {what}",
+            "{variable} 的取值无效：{what}",
+        ),
         "starting_part": ("Starting {part} …", "正在启动 {part} …"),
         "fetching_tool": ("Fetching {tool} (first time only) …", "正在获取 {tool}（仅首次）…"),
         "platform_ready": (

@@ -1,0 +1,76 @@
+"""What an administrator may set, and the foreground."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.e2e.conftest import GONGFANG, Platform, fresh_home, wait_until
+
+
+async def _make_database(socket: Path, password: str) -> None:
+    connection = await asyncpg.connect(host=str(socket), user="gongfang", password=password, database="postgres")
+    try:
+        await connection.execute("CREATE DATABASE outside")
+    finally:
+        await connection.close()
+
+
+def test_an_outside_database_serves_instead_of_the_embedded_one(platform: Platform, hello: Path) -> None:
+    """Here the outside server is another platform's, with a database of its own."""
+    import asyncio
+
+    socket = Path((platform.home / "run").resolve() / "postgres")
+    password = (platform.home / "postgres" / "password").read_text().strip()
+    asyncio.run(_make_database(socket, password))
+    url = f"postgresql://gongfang:{password}@/outside?host={socket}"
+    other = Platform(
+        fresh_home(), environment={"GONGFANG_DATABASE_URL": url, "GONGFANG_BASE_DOMAIN": "plant.localhost"}
+    )
+    try:
+        other.up()
+        other.cli("deploy", "--app", "demo", cwd=hello)
+        assert other.get("demo.plant.localhost")[0] == 200
+        assert not (other.home / "postgres" / "data").exists()
+        assert not any("postgres-" in w.name for w in other.workloads())
+    finally:
+        other.down()
+        shutil.rmtree(other.home.parent)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("GONGFANG_API_PORT", "99999"), ("GONGFANG_DATABASE_URL", "mysql://x")]
+)
+def test_a_wrong_setting_is_named_without_a_traceback(variable: str, value: str) -> None:
+    other = Platform(fresh_home(), environment={variable: value})
+    try:
+        done = other.cli("up", "--detach", check=False)
+        assert done.returncode != 0
+        assert variable.removeprefix("GONGFANG_").lower() in (done.stdout + done.stderr).lower()
+        assert "Traceback" not in done.stdout + done.stderr
+    finally:
+        shutil.rmtree(other.home.parent)
+
+
+def test_ctrl_c_in_the_foreground_ends_everything(hello: Path) -> None:
+    other = Platform(fresh_home())
+    try:
+        command = [str(GONGFANG), "up"]
+        with subprocess.Popen(command, env=other.variables(), stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            for line in running.stdout:
+                if "ready" in line:
+                    break
+            other.cli("deploy", "--app", "demo", cwd=hello)
+            os.kill(running.pid, signal.SIGINT)
+            said = running.stdout.read()
+        assert running.returncode == 0
+        assert "3 workloads were ended" in said
+        wait_until(lambda: other.processes() == [])
+    finally:
+        other.down()
+        shutil.rmtree(other.home.parent)
