@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
@@ -349,6 +350,7 @@ class Database:
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
             connect_args={"timeout": 10, "command_timeout": 60},
+            hide_parameters=True,  # an error that is logged must not tell hashes and sealed values
         )
 
     async def close(self) -> None:
@@ -375,6 +377,11 @@ class Database:
         self.hub.publish(tx.wakes)
 
 
+# Beginnings of SQLSTATEs of a server that does not serve now: connection lost, rolled back by a deadlock, out of connections or
+# disk, shutting down or starting up.
+_AWAY = ("08", "40", "53", "57P")
+
+
 @contextmanager
 def _translated():
     """The driver's errors in the platform's words."""
@@ -382,11 +389,15 @@ def _translated():
         yield
     except IntegrityError as error:
         raise Conflict("name_taken") from error
-    except (InterfaceError, ConnectionError, OSError, TimeoutError) as error:
+    except (InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable("database_away", retry_after=2) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or _sqlstate(error.orig).startswith(_AWAY):
             raise Unavailable("database_away", retry_after=2) from error
         if isinstance(error, DataError) or "DataError" in repr(error.orig):
             raise Invalid("value_out_of_range") from error
         raise
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
