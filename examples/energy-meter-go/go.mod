@@ -1,0 +1,3 @@
+module plant.example/energy-meter
+
+go 1.21
