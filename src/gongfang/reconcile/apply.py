@@ -305,7 +305,8 @@ class AppWriter:
     async def _cancel_build(self, tx: Writing, build_id: str) -> None:
         build = await tx.lock(Build, build_id)
         if build is not None and build.state in (BuildState.pending, BuildState.running):
-            await tx.update(Build, build_id, state=BuildState.cancelled, finished_at=self._clock())
+            reason = Reason("build_cancelled", {})
+            await tx.update(Build, build_id, state=BuildState.cancelled, finished_at=self._clock(), reason=reason)
             tx.wake("build", build_id)
 
     async def _finish(

@@ -49,7 +49,7 @@ class BuildSettings:
 
 
 class BuildReconciler:
-    """A handler for `KeyedWorkers`, the key being a build's id."""
+    """A handler for `KeyedWorkers`, the key being a build's id, or that of an app that is gone."""
 
     def __init__(
         self,
@@ -69,11 +69,13 @@ class BuildReconciler:
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def unfinished(self) -> list[str]:
-        """Ids of builds to look at: those not ended, and folders that were left behind."""
+        """Ids of builds to look at: those not ended, and folders that were left behind; of apps, whose caches were."""
+        # The folders first: what is made after them has its row by then, and so isn't taken for left behind.
+        folders, caches = _names(self._settings.folder), _names(self._settings.cache)
         async with self._database.reading() as tx:
             builds = await tx.find(Build, state=("pending", "running"))
-        left = [p.name for p in self._settings.folder.iterdir()] if self._settings.folder.is_dir() else []
-        return sorted({*(b.id for b in builds), *left})
+            apps = await tx.app_ids()
+        return sorted({*(b.id for b in builds), *folders, *(caches - set(apps))})
 
     async def __call__(self, build_id: str) -> float | None:
         async with self._database.reading() as tx:
@@ -225,11 +227,12 @@ class BuildReconciler:
             tx.wake("build", build.id)
 
     async def _clean(self, build_id: str) -> None:
-        """Of a build that is over (or gone): nothing runs, its folder goes, its log stays while its row does."""
+        """Of a build that is over (or gone): nothing runs, its folder goes, its log stays while its row does. Of an
+        app that is gone, whose id the key is then: its cache goes."""
         await self._runtime.stop(build_id, grace_s=1.0)
-        folder = self._settings.folder / build_id
-        if folder.exists():
-            await asyncio.to_thread(remove_tree, folder)
+        for folder in (self._settings.folder / build_id, self._settings.cache / build_id):
+            if folder.exists():
+                await asyncio.to_thread(remove_tree, folder)
         async with self._database.reading() as tx:
             build = await tx.one(Build, build_id)
             ended = await tx.find(Build, app_id=build.app_id, descending=True) if build else []
@@ -240,6 +243,10 @@ class BuildReconciler:
 
 
 _UNFINISHED = (BuildState.pending, BuildState.running)
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _read_plan(folder: Path) -> BuildPlan | None:

@@ -50,6 +50,7 @@ async def remove_app(database: Database, runtime: Runtime, clock: Clock, app: Ap
             )
             tx.wake("operation", active.id)
         await tx.delete(App, id=app.id)
+        tx.wake("build", app.id)  # its build cache
         data: dict[str, Any] = {"name": app.name, "operation": operation.id if operation else None}
         await tx.event(
             "app:destroy:succeeded",
