@@ -2,9 +2,8 @@
 
 from datetime import timedelta
 
-from conftest import Api, World, envelope, new_name
-
 from gongfang.operations.access import mint_admin_token
+from tests.api.conftest import Api, World, envelope, new_name
 
 
 def test_nobody_gets_in_without_a_token(world: World) -> None:

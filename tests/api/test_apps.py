@@ -4,10 +4,10 @@ import threading
 from datetime import timedelta
 
 import pytest
-from conftest import Api, World, envelope, new_name
 
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import JsonObject, Operation, OperationStatus
+from tests.api.conftest import Api, World, envelope, new_name
 
 
 def new_app(client: Api, **more: object) -> JsonObject:

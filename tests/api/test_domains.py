@@ -1,8 +1,7 @@
 """Domains and their filing numbers: one spelling, one tenant, one app at a time (5.1(10) to 5.1(12)); and the tree."""
 
-from conftest import Api, World, envelope, new_name
-
 from gongfang.domain.values import JsonObject
+from tests.api.conftest import Api, World, envelope, new_name
 
 
 def new_app(client: Api, **more: object) -> JsonObject:

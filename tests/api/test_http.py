@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-from conftest import Api, World, envelope, new_name
 
 from gongfang.api.routes import ROUTES
 from gongfang.operations import tree
+from tests.api.conftest import Api, World, envelope, new_name
 
 
 def test_alive_and_ready_without_a_token(world: World) -> None:

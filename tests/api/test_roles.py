@@ -1,11 +1,11 @@
 """Every role against every endpoint: what each may, what is refused, and what it may not even know of."""
 
 import pytest
-from conftest import Api, World, new_name
 
 from gongfang.api.routes import ROUTES
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, AppConfig, Build, BuildState, Release, RuntimeName, Task, TaskState
+from tests.api.conftest import Api, World, new_name
 
 ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
 READ = set(ROLES)

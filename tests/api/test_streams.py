@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
-from conftest import Api, World, new_name
 from test_apps import end_operation, new_app
 
 from gongfang.domain.ids import new_id
@@ -22,6 +21,7 @@ from gongfang.domain.values import (
     TaskState,
 )
 from gongfang.runtimes.interface import WorkloadKind, WorkloadSpec
+from tests.api.conftest import Api, World, new_name
 
 Messages = Iterator[tuple[str | None, str, Any]]
 

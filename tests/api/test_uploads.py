@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Api, World, new_name
+
+from tests.api.conftest import Api, World, new_name
 
 MIB = 1 << 20
 

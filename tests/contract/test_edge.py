@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from edge_harness import site
 
 from gongfang.domain.errors import Rejected, Unavailable
 from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint
 from gongfang.edge.memory import MemoryEdge
 from gongfang.toolbox import WheelToolbox
+from tests.contract.edge_harness import site
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from edge_harness import Backend, Load, Site, envoy_process, free_port, site
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -18,6 +17,7 @@ from gongfang.domain.errors import Rejected, Unavailable
 from gongfang.edge.envoy import EnvoyConfig, EnvoyEdge
 from gongfang.edge.interface import EdgeApp, EdgeEndpoint
 from gongfang.toolbox import WheelToolbox
+from tests.contract.edge_harness import Backend, Load, Site, envoy_process, free_port, site
 
 pytestmark = pytest.mark.anyio
 

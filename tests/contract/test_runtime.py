@@ -7,13 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from runtime_labs import Lab, local_lab, memory_lab
 
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Rejected
 from gongfang.domain.messages import CATALOGUE
 from gongfang.domain.values import ExitInfo
 from gongfang.runtimes.interface import Handle, Limits, Mount, Phase
+from tests.contract.runtime_labs import Lab, local_lab, memory_lab
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,9 @@ async def test_a_command_that_cannot_be_executed_is_an_exit(lab: Lab) -> None:
 @pytest.mark.parametrize("number", [9, 15, 6])
 async def test_a_signal_is_told_from_an_exit_code(lab: Lab, number: int) -> None:
     await lab.run("a", lab.commands.signal(number))
-    assert (await lab.runtime.observe("a")).exit == ExitInfo(None, signal=number)
+    seen = await lab.runtime.observe("a")
+    assert seen.exit == ExitInfo(None, signal=number)
+    assert not seen.told
 
 
 async def test_the_time_limit_ends_it(lab: Lab) -> None:
@@ -119,6 +121,7 @@ async def test_stop_asks_first(lab: Lab) -> None:
     await asyncio.wait_for(lab.runtime.stop("a", grace_s=30), 10)
     seen = await lab.runtime.observe("a")
     assert seen.phase is Phase.ended and seen.exit is not None and seen.exit.signal == 15 and not seen.timed_out
+    assert seen.told
 
 
 async def test_stop_kills_after_its_grace(lab: Lab) -> None:

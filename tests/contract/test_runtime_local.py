@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from runtime_labs import Lab, is_root, local_lab, local_runtime, until
 
 from gongfang.domain.values import ExitInfo
 from gongfang.runtimes.interface import Limits, Mount, Phase
@@ -21,6 +20,7 @@ from gongfang.runtimes.local import LocalRuntime, stop_everything
 from gongfang.runtimes.local.cgroups import Cgroups
 from gongfang.runtimes.local.processes import Process, is_alive
 from gongfang.toolbox import WheelToolbox
+from tests.contract.runtime_labs import Lab, is_root, local_lab, local_runtime, until
 
 pytestmark = pytest.mark.anyio
 needs_root = pytest.mark.skipif(not is_root(), reason="only root can enforce it")
@@ -77,7 +77,7 @@ import asyncio, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from gongfang.runtimes.interface import Limits
-from runtime_labs import local_lab
+from tests.contract.runtime_labs import local_lab
 async def main():
     lab = local_lab(Path(sys.argv[1]))
     runtime = await lab.open()
@@ -92,7 +92,7 @@ asyncio.run(main())
 
 async def test_kill_nine_of_the_control_plane_loses_nothing(home: Path) -> None:
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _CONTROL_PLANE, str(home), str(Path(__file__).parent)),
+        *(sys.executable, "-c", _CONTROL_PLANE, str(home), str(Path(__file__).parents[2])),
         stdout=asyncio.subprocess.PIPE,
     )
     assert child.stdout is not None

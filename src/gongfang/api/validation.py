@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from gongfang.domain.errors import FieldError, GongfangError, Invalid
 from gongfang.domain.messages import CATALOGUE
+from gongfang.wire.models import NAME_PATTERN
 
 
 class Malformed(GongfangError):
@@ -14,6 +15,7 @@ class Malformed(GongfangError):
 
 
 _PLACES = ("body", "query", "path", "header", "cookie")
+_PATTERN_CODES = {NAME_PATTERN: "v_app_name"}  # patterns that have words of their own
 _MOST = 50  # findings told; a hostile body may have a million
 
 
@@ -33,7 +35,9 @@ def field_error(finding: Mapping[str, Any]) -> FieldError:
     context: dict[str, str | int | float] = {k: str(v) for k, v in told.items() if k != "error"}
     if "expected" in context:
         context["expected"] = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-    code = f"v_{finding['type']}"
+    code = _PATTERN_CODES.get(str(context.get("pattern")), f"v_{finding['type']}")
+    if code == "v_too_short" and isinstance(finding.get("input"), str):
+        code = "v_string_too_short"  # a secret string is none to pydantic
     if code not in CATALOGUE:
         return FieldError(_path(finding["loc"]), "v_other", {"detail": str(finding.get("msg", finding["type"]))})
     return FieldError(_path(finding["loc"]), code, context)

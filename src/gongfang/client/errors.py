@@ -10,7 +10,7 @@ ClientError
     ├── PreconditionError      412   somebody else changed it first (`if_match`)
     ├── TooLargeError          413   over the limit
     ├── InvalidError           400, 422   a value at fault (`details`), or the reason an awaited operation failed
-    ├── RateLimitedError       429   too often, or over the quota
+    ├── RateLimitedError       429   too often
     ├── UnavailableError       502, 503, 504   not now
     └── ServerError            any other 5xx: the platform's own fault; its log knows `request_id`
 """

@@ -117,7 +117,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a workload is seen to be doing. `exit` is set exactly when it has ended."""
+    """What a workload is seen to be doing. `exit` is set exactly when it has ended; `told`: it ended because `stop`
+    was called, by whichever control plane (or by none: `gongfang down`)."""
 
     workload_id: str
     phase: Phase
@@ -128,6 +129,7 @@ class Observation:
     ended_at: datetime | None = None
     exit: ExitInfo | None = None
     timed_out: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,10 @@ from gongfang.domain.values import (
     TlsState,
 )
 
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", min_length=1, max_length=63),
+    StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=63),
     Field(description="1-63 of a-z, 0-9 and -, neither first nor last a -", examples=["line-3-dashboard"]),
 ]
 TreeName = Annotated[

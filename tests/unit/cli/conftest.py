@@ -1,15 +1,12 @@
 """The command line against a platform that speaks, in a home of its own."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "client"))
-
-from speaking_platform import Platform, speaking
+from tests.unit.client.speaking_platform import Platform, speaking
 
 Gongfang = Callable[..., Result]
 

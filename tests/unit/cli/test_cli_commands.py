@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import Gongfang
-from speaking_platform import Platform, free_port, line, message, task_json
 
 from gongfang.cli.__main__ import SECTIONS, cli
 from gongfang.cli.connection import Logins
+from tests.unit.cli.conftest import Gongfang
+from tests.unit.client.speaking_platform import Platform, free_port, line, message, task_json
 
 ALL = [name for section in SECTIONS.values() for name in section]
 

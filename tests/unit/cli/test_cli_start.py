@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from speaking_platform import Platform
+
+from tests.unit.client.speaking_platform import Platform
 
 HEAVY = ("httpx2", "pydantic", "rich", "gongfang.wire.models", "asyncio")
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from speaking_platform import Platform, speaking
 
 from gongfang.client import Client
+from tests.unit.client.speaking_platform import Platform, speaking
 
 
 @pytest.fixture

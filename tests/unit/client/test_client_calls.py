@@ -6,7 +6,6 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from speaking_platform import Platform, Trouble, free_port
 
 from gongfang.client import (
     ApiError,
@@ -22,6 +21,7 @@ from gongfang.client import (
     UnavailableError,
 )
 from gongfang.wire.models import AppOut, ProcessChange
+from tests.unit.client.speaking_platform import Platform, Trouble, free_port
 
 
 def test_a_call_carries_who_and_in_which_language(platform: Platform, client: Client) -> None:

@@ -2,10 +2,10 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from speaking_platform import Platform
 
 from gongfang.client import Client, Pages
 from gongfang.wire.envelope import Page
+from tests.unit.client.speaking_platform import Platform
 
 
 def test_all_pages_are_read_and_no_more_than_needed(platform: Platform, client: Client) -> None:

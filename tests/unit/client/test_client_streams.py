@@ -1,11 +1,11 @@
 """Streams go on after the last id that was seen, and end where they should."""
 
 import pytest
-from speaking_platform import NOW, Platform, Trouble, line, message, operation_json, task_json
 
 from gongfang.client import ApiError, Client, NotFoundError, PlatformAway
 from gongfang.client.streams import messages
 from gongfang.wire.models import LogLine, OperationOut, TaskOut
+from tests.unit.client.speaking_platform import NOW, Platform, Trouble, line, message, operation_json, task_json
 
 
 def test_an_operation_is_watched_through_a_broken_connection(platform: Platform, client: Client) -> None:

@@ -6,9 +6,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from speaking_platform import Platform, Trouble
 
 from gongfang.client import Client, UnavailableError
+from tests.unit.client.speaking_platform import Platform, Trouble
 
 
 class OneWay(io.RawIOBase):

@@ -43,7 +43,7 @@ async def change_tenant(call: Call, tenant_id: str, body: TreeChange) -> Respons
     return call.ok(TenantOut.model_validate(await tree.change_node(call.context, Tenant, tenant_id, body)))
 
 
-@routes.add("DELETE", "/tenants/{tenant_id}", None, "Delete a empty tenant", "删除空的租户")
+@routes.add("DELETE", "/tenants/{tenant_id}", None, "Delete an empty tenant", "删除空的租户")
 async def delete_tenant(call: Call, tenant_id: str) -> Response:
     await tree.delete_node(call.context, Tenant, tenant_id)
     return call.ok()
@@ -105,7 +105,7 @@ async def change_space(call: Call, space_id: str, body: TreeChange) -> Response:
     return call.ok(SpaceOut.model_validate(await tree.change_node(call.context, Space, space_id, body)))
 
 
-@routes.add("DELETE", "/spaces/{space_id}", None, "Delete a empty space", "删除空的空间")
+@routes.add("DELETE", "/spaces/{space_id}", None, "Delete an empty space", "删除空的空间")
 async def delete_space(call: Call, space_id: str) -> Response:
     await tree.delete_node(call.context, Space, space_id)
     return call.ok()

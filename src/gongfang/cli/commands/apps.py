@@ -79,7 +79,14 @@ def list_apps(
     empty = t(
         "no app yet; in a folder with source:  gongfang deploy", "还没有应用；在源码文件夹中运行：gongfang deploy"
     )
-    session.show(found, lambda: render.table(columns, rows, empty))
+
+    def show() -> None:
+        render.table(columns, rows, empty)
+        for app in found:
+            if app.reason is not None:
+                session.note(f"{app.name}: {app.reason.message}")
+
+    session.show(found, show)
 
 
 @command(
@@ -210,7 +217,12 @@ def change(
 @click.option("--no-wait", is_flag=True)
 def destroy(session: Session, app: str, yes: bool, no_wait: bool) -> None:
     if not yes:
-        click.confirm(t("Destroy '{0}' for good?", "确定永久销毁“{0}”？").format(app), abort=True, err=True)
+        sure = t("Destroy '{0}' for good?", "确定永久销毁“{0}”？").format(app)
+        try:
+            click.confirm(sure, abort=True, err=True)
+        except click.Abort as stopped:
+            hint = t("without asking: --yes", "不再询问：--yes")
+            raise Failed(t("nothing was destroyed", "未销毁任何内容"), hint=hint) from stopped
     operation = finish(session, session.client.apps.destroy(app), wait=not no_wait)
     session.show(operation, lambda: session.note(t("destroyed {0}", "已销毁 {0}").format(app)) if not no_wait else None)
 

@@ -150,7 +150,7 @@ def _package(session: Session, path: Path) -> Generator[tuple[Path, str]]:
     for name, why in listing.left_out:
         session.note(t("left out {0}: {1}", "未打包 {0}：{1}").format(name, why))
     session.note(
-        t("packing {0} files, {1}", "打包 {0} 个文件，{1}").format(len(listing.files), render.size(listing.size))
+        t("packing {0} file(s), {1}", "打包 {0} 个文件，{1}").format(len(listing.files), render.size(listing.size))
     )
     with packing.packed(path, listing.files) as archive:
         yield archive, "source.tar.gz"

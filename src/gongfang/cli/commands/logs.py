@@ -80,4 +80,9 @@ def logs(
 @click.argument("build_id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help=t("Go on until it has ended.", "持续输出直到结束。"))
 def build_log(session: Session, build_id: str, follow: bool) -> None:
+    build = session.client.builds.get(build_id)
+    if not follow and not session.as_json:
+        session.note(build.detected or "")
     print_lines(session, session.client.builds.log(build_id, follow=follow), bare=True)
+    if not session.as_json and build.reason is not None:
+        session.note(build.reason.message)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gongfang.cli import render
-from gongfang.cli.connection import home
+from gongfang.cli.connection import home, platform_file
 from gongfang.cli.errors import AWAY, FAILED, USAGE, Failed
 from gongfang.cli.framework import command
 from gongfang.cli.session import Session
-from gongfang.cli.text import t, taught
+from gongfang.cli.text import language, t, taught
 from gongfang.client.errors import PlatformAway
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def down(ctx: click.Context, _session: Session) -> None:
     "status",
     taught(
         "Show the platform's parts, its addresses, and what this machine can't enforce.\n\n"
-        "Exits with 0 where all is well, 1 where something is not, 3 where the platform does not run.",
-        "查看平台各部分状态、地址以及本机无法保证的事项。\n\n退出码：0 正常，1 有异常，3 平台未运行。",
+        "Exits with 0 where all is well, 1 where something is not, 3 where the platform does not run, 4 where you "
+        "may not see it.",
+        "查看平台各部分状态、地址以及本机无法保证的事项。\n\n退出码：0 正常，1 有异常，3 平台未运行，4 无权查看。",
         "gongfang status",
         "gongfang status --local",
     ),
@@ -75,6 +76,13 @@ def status(ctx: click.Context, session: Session, local: bool) -> None:
         os.environ.pop("GONGFANG_URL", None)
         os.environ["GONGFANG_HOME"] = str(home())
         session.url_option = session.token_option = session.context_option = None
+    if session.connection.local and not platform_file():
+        session.show({"running": False, "url": session.url}, lambda: None)
+        raise Failed(
+            t("the platform in {0} does not run", "{0} 中的平台未在运行").format(home()),
+            hint=t("start it with: gongfang up --detach", "启动：gongfang up --detach"),
+            code=AWAY,
+        )
     try:
         found = session.quick_client().platform()
     except PlatformAway as away:
@@ -88,6 +96,14 @@ def status(ctx: click.Context, session: Session, local: bool) -> None:
         ) from away
     session.show(found, lambda: _describe(session, found))
     ctx.exit(0 if all(part.state == "ok" for part in found.parts) else FAILED)
+
+
+def _part(name: str) -> str:
+    """A part's name in the language of the terminal."""
+    from gongfang.domain.messages import CATALOGUE, words
+
+    code = f"part_{name}"
+    return words(code, {}, language()) if code in CATALOGUE else name
 
 
 def _describe(session: Session, platform: PlatformOut) -> None:
@@ -104,7 +120,10 @@ def _describe(session: Session, platform: PlatformOut) -> None:
     click.echo()
     render.table(
         (t("PART", "部分"), t("STATE", "状态"), ""),
-        ((part.name, render.word(part.state), "" if part.state == "ok" else part.message) for part in platform.parts),
+        (
+            (_part(part.name), render.word(part.state), "" if part.state == "ok" else part.message)
+            for part in platform.parts
+        ),
     )
     missing = [guarantee for guarantee in platform.guarantees if not guarantee.enforced]
     if missing:

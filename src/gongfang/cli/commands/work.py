@@ -37,11 +37,16 @@ def app_id(session: Session, app: str | None) -> str | None:
 
 
 @command("list", t("List operations, the newest first.", "列出操作，最新在前。"), into=operations)
+@app_argument("named", required=False)
 @click.option("-a", "--app", shell_complete=complete_apps)
 @click.option("--status", type=click.Choice(["pending", "running", "succeeded", "failed", "cancelled"]))
 @click.option("-n", "count", type=click.IntRange(1, 500), default=20, show_default=True)
-def list_operations(session: Session, app: str | None, status: str | None, count: int) -> None:
-    found = session.client.operations.list(app_id=app_id(session, app), status=status, page_size=count).page().items
+def list_operations(session: Session, named: str | None, app: str | None, status: str | None, count: int) -> None:
+    found = (
+        session.client.operations.list(app_id=app_id(session, named or app), status=status, page_size=count)
+        .page()
+        .items
+    )
     columns = (
         "ID",
         t("WHAT", "操作"),

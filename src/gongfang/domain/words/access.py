@@ -9,8 +9,8 @@ register(
             "无权执行此操作：需要权限 {permission}。请联系管理员授予相应角色。",
         ),
         "validation_failed": (
-            "Some values cannot be accepted; `details` says which and why.",
-            "部分参数不合法，详见 details。",
+            "Some values cannot be accepted.",
+            "部分参数不合法。",
         ),
         # log-in and tokens
         "token_missing": (

@@ -28,7 +28,7 @@ register(
             "Nothing was uploaded for {app} yet; upload a package first.",
             "应用 {app} 尚未上传程序包，请先上传。",
         ),
-        "nothing_to_run": ("There is no release to run; upload a package.", "没有可运行的版本，请先上传程序包。"),
+        "nothing_to_run": ("There is no release to run; upload a package.", "没有可运行的发布，请先上传程序包。"),
         "no_release_to_run": (
             "Nothing was ever built for {app}; upload a package and start the app once.",
             "应用 {app} 尚未构建过，请上传程序包并启动一次。",
@@ -36,14 +36,14 @@ register(
         "package_not_found": ("The app has no package {package}.", "应用没有程序包 {package}。"),
         "build_not_found": ("There is no build {build} that you may see.", "构建 {build} 不存在或您无权查看。"),
         "task_not_found": ("There is no task {task} that you may see.", "任务 {task} 不存在或您无权查看。"),
-        "release_not_found": ("The app has no release {release}.", "应用没有版本 {release}。"),
+        "release_not_found": ("The app has no release {release}.", "应用没有发布 {release}。"),
         "release_never_healthy": (
             "Release {release} never became healthy, so it is not rolled back to.",
-            "版本 {release} 从未健康运行过，不能回滚到它。",
+            "发布 {release} 从未健康运行过，不能回滚到它。",
         ),
         "no_release_before": (
             "{app} has no earlier release that was healthy.",
-            "应用 {app} 没有更早的健康版本。",
+            "应用 {app} 没有更早的健康发布。",
         ),
         "process_not_found": (
             "The app has no process {process}; it has: {known}.",
@@ -67,7 +67,7 @@ register(
         ),
         "cancelled_by_request": (
             "It was cancelled on request; the former release runs as before.",
-            "已按请求取消，原版本照常运行。",
+            "已按请求取消，原发布照常运行。",
         ),
         "deadline_passed": (
             "It did not end by its deadline and was given up.",
@@ -111,8 +111,8 @@ register(
         "task_timeout": ("The task took longer than {seconds} seconds.", "任务超过 {seconds} 秒仍未完成。"),
         "task_cancelled": ("The task was cancelled on request.", "任务已按请求取消。"),
         "step_build": ("Building the package", "构建程序包"),
-        "step_release": ("Making the release", "生成版本"),
-        "step_roll_out": ("Bringing in release v{release}", "上线版本 v{release}"),
+        "step_release": ("Making the release", "生成发布"),
+        "step_roll_out": ("Bringing in release {release}", "上线发布 {release}"),
         "step_scale": ("Changing the number of instances", "调整实例数"),
         "step_stop": ("Stopping instances", "停止实例"),
         "step_task": ("Running the task", "运行任务"),

@@ -88,6 +88,10 @@ register(
         "v_greater_than_equal": ("This has to be at least {ge}.", "不能小于 {ge}。"),
         "v_less_than": ("This has to be less than {lt}.", "必须小于 {lt}。"),
         "v_less_than_equal": ("This has to be at most {le}.", "不能大于 {le}。"),
+        "v_app_name": (
+            "1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -.",
+            "由 1 至 63 个小写字母、数字或 - 组成，首尾不能是 -。",
+        ),
         "v_too_short": ("At least {min_length} entries.", "至少 {min_length} 项。"),
         "v_too_long": ("At most {max_length} entries.", "最多 {max_length} 项。"),
         "v_dict_type": ("This has to be an object.", "必须是对象。"),

@@ -92,6 +92,7 @@ class End:
     exit: ExitInfo
     at: datetime
     timed_out: bool = False
+    told: bool = False
 
     def to_json(self) -> JsonObject:
         info = self.exit
@@ -102,12 +103,13 @@ class End:
             "lost": info.lost,
             "at": self.at.isoformat(),
             "timed_out": self.timed_out,
+            "told": self.told,
         }
 
     @staticmethod
     def from_json(data: JsonObject) -> "End":
         info = ExitInfo(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"]))
-        return End(info, datetime.fromisoformat(data["at"]), bool(data["timed_out"]))
+        return End(info, datetime.fromisoformat(data["at"]), bool(data["timed_out"]), bool(data.get("told")))
 
 
 @dataclass(frozen=True, slots=True)

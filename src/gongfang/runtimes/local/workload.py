@@ -73,6 +73,7 @@ class Workload:
             ended_at=None if end is None else end.at,
             exit=None if end is None else end.exit,
             timed_out=self.timed_out if end is None else end.timed_out,
+            told=end is not None and end.told,
         )
 
     def find_first(self) -> None:
@@ -166,7 +167,7 @@ class Workload:
         wait_status = reap(self.launcher.pid) if self.launcher is not None else None
         status = self.folder.read_status()
         info = exit_of(status, wait_status, out_of_memory=cgroups.ran_out_of_memory(self.id))
-        end = End(info, status.ended_at or now, self.timed_out)
+        end = End(info, status.ended_at or now, self.timed_out, self.told_to_stop)
         self.end = end
         try:
             self.folder.write_end(end)

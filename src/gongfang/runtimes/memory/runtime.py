@@ -66,6 +66,7 @@ class _Run:
             ended_at=self.ended_at,
             exit=self.exit,
             timed_out=self.timed_out,
+            told=self.exit is not None and self.terminated.is_set(),
         )
 
     def wake(self) -> None:
