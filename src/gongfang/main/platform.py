@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +38,8 @@ from gongfang.state import Database, Hub, Keyring, migrate
 from gongfang.toolbox import WheelToolbox
 
 log = structlog.get_logger()
+
+BEGIN_AGAIN_S = 1.0
 
 Say = Callable[[str, Mapping[str, str | int | float]], None]
 
@@ -114,6 +116,21 @@ class Platform:
     def _spawn(self, work: Any, name: str) -> None:
         self._background.append(asyncio.create_task(work, name=name))
 
+    def _spawn_for_ever(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Work that never ends. An error that it should have dealt with is logged, and it is begun again: nobody may be
+        there to start a control plane that ended."""
+
+        async def again() -> None:
+            while True:
+                try:
+                    await work()
+                    log.error("background work ended", work=name)
+                except Exception:
+                    log.exception("background work failed", work=name)
+                await asyncio.sleep(BEGIN_AGAIN_S)
+
+        self._spawn(again(), name)
+
     async def _end_background(self) -> None:
         tasks, self._background = self._background, []
         for task in tasks:
@@ -123,7 +140,7 @@ class Platform:
     async def _keep(self, keeper: ServerKeeper) -> None:
         self._keepers[keeper.server.name] = keeper
         await keeper.start()
-        self._spawn(keeper.keep(), f"keep:{keeper.server.name}")
+        self._spawn_for_ever(keeper.keep, f"keep:{keeper.server.name}")
 
     async def _database(self) -> str:
         if self._settings.database_url is not None:
@@ -183,6 +200,8 @@ class Platform:
             ),
         )
         tasks = TaskReconciler(database, runtime, utc_now, facts)
+        # Before the first sweep: an end is seen by it, or told.
+        self._spawn_for_ever(lambda: relay_ends(database, runtime), "ends")
         for kind, handler, keys in (
             ("app", apps, self._app_ids),
             ("build", builds, builds.unfinished),
@@ -190,8 +209,7 @@ class Platform:
         ):
             workers = KeyedWorkers(kind, handler, keys, self._hub, utc_now, sweep_s=settings.sweep_s)
             self._workers.append(workers)
-            self._spawn(workers.run(), f"workers:{kind}")
-        self._spawn(relay_ends(database, runtime), "ends")
+            self._spawn_for_ever(workers.run, f"workers:{kind}")
         return apps
 
     async def _app_ids(self) -> list[str]:

@@ -5,6 +5,7 @@ dies of, a row tells what may be running. The reverse holds for ends: a workload
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ log = structlog.get_logger()
 
 MAX_ROUNDS = 50  # rounds of plan and apply before others get their turn
 EDGE_RETRY_S = 1.0
+STOP_RETRY_S = 1.0
 _ROUTED = "web"
 _T = TypeVar("_T")
 
@@ -90,14 +92,13 @@ class AppReconciler:
             apps = await tx.find(App)
             domains = await tx.find(Domain)
             instances = await tx.find(Instance, state=[s.value for s in InstanceState if not s.ended])
-        return [
-            edge_app(
-                app,
-                [d for d in domains if d.app_id == app.id],
-                [i for i in instances if i.app_id == app.id],
-            )
-            for app in apps
-        ]
+        domains_of: defaultdict[str | None, list[Domain]] = defaultdict(list)
+        for domain in domains:
+            domains_of[domain.app_id].append(domain)
+        instances_of: defaultdict[str, list[Instance]] = defaultdict(list)
+        for instance in instances:
+            instances_of[instance.app_id].append(instance)
+        return [edge_app(app, domains_of[app.id], instances_of[app.id]) for app in apps]
 
     async def __call__(self, app_id: str) -> float | None:
         for _ in range(MAX_ROUNDS):
@@ -289,9 +290,12 @@ class AppReconciler:
         self._stopping.pop(instance.id, None)
         if done.cancelled():
             return
-        if (error := done.exception()) is not None:
+        wake = [Wake("app", instance.app_id)]
+        if (error := done.exception()) is None:
+            self._database.hub.publish(wake)
+        else:
             log.error("stopping failed", instance=instance.id, exc_info=error)
-        self._database.hub.publish([Wake("app", instance.app_id)])
+            asyncio.get_running_loop().call_later(STOP_RETRY_S, self._database.hub.publish, wake)
 
     async def _remove(self, app: App, operation: Operation | None) -> bool:
         self._applied.pop(app.id, None)

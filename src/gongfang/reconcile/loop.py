@@ -19,6 +19,7 @@ log = structlog.get_logger()
 Handler = Callable[[str], Awaitable[float | None]]
 Keys = Callable[[], Awaitable[Iterable[str]]]
 
+SWEEP_RETRY_S = 2.0
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 60.0
 
@@ -45,6 +46,7 @@ class KeyedWorkers:
 
     async def run(self) -> None:
         """Until cancelled; then waits for the handlers under way, which are cancelled too."""
+        self._closing = False
         forget = self._hub.listen(self.kind, self.wake)
         try:
             while True:
@@ -52,9 +54,9 @@ class KeyedWorkers:
                     for key in await self._keys():
                         self.wake(key)
                     self.last_sweep = self._clock()
-                except Unavailable as error:
-                    log.warning("sweep put off", kind=self.kind, reason=str(error))
-                    await asyncio.sleep(min(2.0, self._sweep_s))
+                except Exception as error:
+                    self._put_off(error)
+                    await asyncio.sleep(min(SWEEP_RETRY_S, self._sweep_s))
                     continue
                 await asyncio.sleep(self._sweep_s)
         finally:
@@ -66,6 +68,12 @@ class KeyedWorkers:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _put_off(self, error: Exception) -> None:
+        if isinstance(error, Unavailable):
+            log.warning("sweep put off", kind=self.kind, reason=str(error))
+        else:
+            log.error("sweep failed", kind=self.kind, exc_info=error)
 
     def wake(self, key: str) -> None:
         """The key is looked at soon; once more if it is being looked at now."""
@@ -88,6 +96,7 @@ class KeyedWorkers:
             self._failures.pop(key, None)
         except Exception as error:
             later = self._backoff(key, error)
+            self._again.discard(key)  # often the handler's own doing before it failed: it would go round for ever
         finally:
             del self._running[key]
             if not self._closing:

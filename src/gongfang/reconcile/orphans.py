@@ -6,6 +6,7 @@ Only what this runtime itself started is looked at, by id.
 
 import structlog
 
+from gongfang.domain.errors import Unavailable
 from gongfang.domain.values import Build, Instance, Task
 from gongfang.runtimes.interface import Phase, Runtime, WorkloadKind
 from gongfang.state import Database, Wake
@@ -41,7 +42,10 @@ async def relay_ends(database: Database, runtime: Runtime) -> None:
     """Wakes whoever waits for a workload, as the runtime tells of its end. Until cancelled."""
     kinds = {WorkloadKind.build: "build", WorkloadKind.task: "task"}
     async for workload_id in runtime.ends():
-        seen = await runtime.observe(workload_id)
+        try:
+            seen = await runtime.observe(workload_id)
+        except Unavailable:  # the next sweep sees it
+            continue
         if seen.phase is Phase.unknown or seen.kind is None:
             continue
         if seen.kind is WorkloadKind.instance and "app" in seen.labels:

@@ -65,14 +65,15 @@ class ServerKeeper:
         loop = asyncio.get_running_loop()
         while True:
             since = loop.time()
-            if self._workload is not None:
+            if self._workload is not None and self.state == "ok":
                 await self._runtime.wait(self._workload)
                 output = await self._output(self._workload)
                 log.error("server ended", server=self.server.name, output=output)
                 self.state, self.detail = "down", output
             failures = 0 if loop.time() - since >= STEADY_S else failures + 1
-            await asyncio.sleep(min(FIRST_BACKOFF_S * 2**failures, LONGEST_BACKOFF_S))
+            await asyncio.sleep(min(FIRST_BACKOFF_S * 2 ** min(failures, 20), LONGEST_BACKOFF_S))
             try:
+                # One that runs but did not answer in time is adopted here, and answers yet (a long recovery).
                 await self.start()
             except GongfangError as error:
                 self.state, self.detail = "down", str(error)

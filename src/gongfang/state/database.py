@@ -377,8 +377,8 @@ class Database:
         self.hub.publish(tx.wakes)
 
 
-# Beginnings of SQLSTATEs of a server that does not serve now: connection lost, rolled back by a deadlock, out of connections or
-# disk, shutting down or starting up.
+# Beginnings of SQLSTATEs of a server that does not serve now: connection lost, rolled back by a deadlock, out of
+# connections or disk, shutting down or starting up.
 _AWAY = ("08", "40", "53", "57P")
 
 
