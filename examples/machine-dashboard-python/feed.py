@@ -70,6 +70,7 @@ class Machine:
     def report(self) -> dict[str, object]:
         """What the dashboard shows: `history` are the last 60 temperatures, `states` the last 60 states' initials."""
         availability = self.running_s / self.seen_s if self.seen_s else 0.0
+        performance = min(1.0, self.parts * CYCLE_S / self.running_s) if self.running_s else 0.0
         quality = 1 - self.rejected / self.parts if self.parts else 1.0
         return {
             "code": self.code,
@@ -80,6 +81,7 @@ class Machine:
             "parts": self.parts,
             "rejected": self.rejected,
             "availability": round(availability, 3),
+            "performance": round(performance, 3),
             "quality": round(quality, 3),
             "history": list(self.temperatures),
             "states": "".join(state[0] for state in self.states),
