@@ -203,7 +203,7 @@ class Platform:
         # Before the first sweep: an end is seen by it, or told.
         self._spawn_for_ever(lambda: relay_ends(database, runtime), "ends")
         for kind, handler, keys in (
-            ("app", apps, self._app_ids),
+            ("app", apps, apps.to_look_at),
             ("build", builds, builds.unfinished),
             ("task", tasks, tasks.unfinished),
         ):
@@ -211,10 +211,6 @@ class Platform:
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
         return apps
-
-    async def _app_ids(self) -> list[str]:
-        async with self._database_.reading() as tx:
-            return await tx.app_ids()
 
     # --- the API, and what it says of the platform -------------------------------------------------------------------
 

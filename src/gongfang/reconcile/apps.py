@@ -35,6 +35,7 @@ from gongfang.reconcile.health import HealthWatch
 from gongfang.reconcile.plans import actions as a
 from gongfang.reconcile.plans.app import Ended, Picture, plan_app
 from gongfang.reconcile.removal import remove_app
+from gongfang.reconcile.rest import AtRest
 from gongfang.reconcile.workloads import PlatformFacts, instance_spec
 from gongfang.runtimes.interface import Phase, Runtime
 from gongfang.state import Database, Reading, Wake
@@ -75,6 +76,7 @@ class AppReconciler:
         self._clock = clock
         self._facts = facts
         self._health = HealthWatch(database, clock)
+        self._at_rest = AtRest(database, runtime, self._health.in_order)
         self._writer = AppWriter(database, clock)
         self._applied: dict[str, EdgeApp] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
@@ -100,7 +102,12 @@ class AppReconciler:
             instances_of[instance.app_id].append(instance)
         return [edge_app(app, domains_of[app.id], instances_of[app.id]) for app in apps]
 
+    async def to_look_at(self) -> list[str]:
+        """Ids of apps for the sweep: all but those known to be at rest."""
+        return await self._at_rest.others()
+
     async def __call__(self, app_id: str) -> float | None:
+        self._at_rest.forget(app_id)
         for _ in range(MAX_ROUNDS):
             seen = await self._gather(app_id)
             if seen is None:
@@ -111,7 +118,10 @@ class AppReconciler:
             await self._writer.observe(seen.picture.app, plan.observed)
             moved = await self._apply(seen, plan)
             if not moved:
-                return self._next_look(seen, plan)
+                later = self._next_look(seen, plan)
+                if later is None:
+                    self._at_rest.note(seen.picture.app, seen.picture.instances, seen.domains)
+                return later
         return 0.0
 
     def _next_look(self, seen: _Seen, plan: a.Plan) -> float | None:
@@ -308,6 +318,7 @@ class AppReconciler:
 
     async def _forget(self, app_id: str) -> None:
         self._applied.pop(app_id, None)
+        self._at_rest.forget(app_id)
 
 
 async def _by_id(tx: Reading, noun: type[_T], ids: Sequence[str | None]) -> dict[str, _T]:

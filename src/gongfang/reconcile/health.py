@@ -31,15 +31,22 @@ class HealthWatch:
         self._database = database
         self._clock = clock
         self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._broken: set[str] = set()
 
     def watch(self, instance: Instance, config: ProcessConfig) -> None:
         """Begins to watch, where it isn't watched yet."""
+        self._broken.discard(instance.id)
         if instance.id not in self._watchers:
             task = asyncio.create_task(self._run(instance, config), name=f"health:{instance.id}")
             self._watchers[instance.id] = task
             task.add_done_callback(lambda done: self._ended(instance.id, done))
 
+    def in_order(self, instance_id: str) -> bool:
+        """False where watching it has ended by a fault of ours, until it is watched again."""
+        return instance_id not in self._broken
+
     def forget(self, instance_id: str) -> None:
+        self._broken.discard(instance_id)
         task = self._watchers.pop(instance_id, None)
         if task is not None:
             task.cancel()
@@ -54,6 +61,7 @@ class HealthWatch:
     def _ended(self, instance_id: str, done: asyncio.Task[None]) -> None:
         self._watchers.pop(instance_id, None)
         if not done.cancelled() and (error := done.exception()) is not None:
+            self._broken.add(instance_id)
             log.error("health watch failed", instance=instance_id, exc_info=error)
 
     async def _run(self, instance: Instance, config: ProcessConfig) -> None:
