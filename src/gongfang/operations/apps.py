@@ -170,7 +170,9 @@ async def _apply_config(
     tx: Writing, context: Context, app: App, config: AppConfig, changes: dict[str, Any]
 ) -> tuple[AppView, OperationView | None]:
     """Writes the changed configuration; on a started app with a release, an operation rolls out what has changed."""
-    started = app.desired is DesiredState.started and app.target_release_id is not None
+    # What a task app runs now is not run again for it.
+    runs = app.type is not AppType.task and app.target_release_id is not None
+    started = runs and app.desired is DesiredState.started
     released = config != app.config
     scaled = changes.get("scale", app.scale) != app.scale
     if started and (released or scaled):

@@ -11,6 +11,7 @@ from gongfang.domain.errors import Conflict, NotFound, invalid_field
 from gongfang.domain.values import (
     App,
     AppType,
+    Build,
     DesiredState,
     Operation,
     OperationKind,
@@ -37,18 +38,34 @@ async def start(
 ) -> tuple[AppView, OperationView]:
     """5.1(3). Runs the newest package: builds and starts it, or rolls it out where an older one runs.
 
-    Where nothing is newer and the app runs, the operation has succeeded before it began. Raises
+    Where nothing is newer and the app runs, the operation has succeeded before it began; where one is about to bring
+    the same about, that one is answered. Raises
     `Conflict("nothing_to_start")` where nothing was uploaded, `NotFound("package_not_found")`.
     """
     async with context.database.writing() as tx:
         app = await lock_app(tx, context, ref, Permission.app_operate, if_match=if_match)
         release = await tx.one(Release, app.target_release_id) if app.target_release_id else None
         params = await _to_run(tx, app, release, package_id)
+        same = await _same_wish(tx, app, params)
+        if same is not None:
+            return await view_app(tx, app), await view_operation(tx, same)
         kind = _K.deploy if app.desired is DesiredState.started else _K.start
         operation = new_operation(context, app, kind, **params)
         if not params and app.desired is DesiredState.started and app.type is not AppType.task:
             return await _nothing_to_do(tx, context, app, operation)
         return await submit(tx, context, app, operation, supersedes=_EVERYTHING, desired=DesiredState.started)
+
+
+async def _same_wish(tx: Reading, app: App, params: dict[str, Any]) -> Operation | None:
+    """The active operation that is about to make its release of just this: starting twice is starting once."""
+    if not params or app.desired is not DesiredState.started:
+        return None
+    for active in await tx.active_operations(app.id):
+        undone = active.kind in _DEPLOYS and active.release_id is None and not active.cancel_requested
+        if undone and all(active.params.get(k) == params.get(k) for k in ("package_id", "package_seq", "droplet_id")):
+            build = await tx.one(Build, active.build_id) if active.build_id else None
+            return active if build is None or build.runtime is app.runtime else None
+    return None
 
 
 async def _to_run(tx: Reading, app: App, release: Release | None, package_id: str | None) -> dict[str, Any]:
@@ -105,7 +122,8 @@ async def restart(context: Context, ref: str, *, if_match: str | None = None) ->
         app = await lock_app(tx, context, ref, Permission.app_operate, if_match=if_match)
         _must_run(app)
         operation = new_operation(context, app, _K.restart)
-        return await submit(tx, context, app, operation, supersedes=(_K.restart,), epoch=app.epoch + 1)
+        older = _DEPLOYS if app.type is AppType.task else (_K.restart,)  # a task app's run begins anew
+        return await submit(tx, context, app, operation, supersedes=older, epoch=app.epoch + 1)
 
 
 def _must_run(app: App) -> None:
@@ -133,7 +151,7 @@ async def scale(
         before: ProcessConfig = app.config.process(process)
         rolled = config.process(process) != before
         changes: dict[str, Any] = {"config": config, "scale": counts}
-        if not (app.desired is DesiredState.started and release):
+        if not (app.desired is DesiredState.started and release) or app.type is AppType.task:
             operation = new_operation(context, app, _K.scale, process=process, **change)
             return await submit(tx, context, app, operation, supersedes=(_K.scale,), **changes)
         if rolled:
@@ -200,6 +218,8 @@ async def _rollback_to(tx: Reading, app: App, number: int | None) -> Release:
         return found[0]
     current = await tx.one(Release, app.current_release_id) if app.current_release_id else None
     if current is not None:
+        if app.target_release_id not in (None, current.id):
+            return current  # a newer one is being brought in
         earlier = await tx.find(Release, app_id=app.id, order="number", descending=True, after=current.number)
         for candidate in earlier:
             if candidate.healthy_at is not None:

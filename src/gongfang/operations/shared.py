@@ -16,6 +16,7 @@ from gongfang.domain.values import (
     OperationKind,
     OperationStatus,
     Permission,
+    Task,
 )
 from gongfang.operations.context import Context, find_app
 from gongfang.operations.views import AppView, OperationView
@@ -123,13 +124,16 @@ async def supersede(
     """Ends older operations that the new one makes pointless: the newest wish wins.
 
     A change of configuration in the middle of a deploy must not lose the package that is being deployed, so what the
-    older one was to make its release of goes over to the new one, which is answered. A first start stays one.
+    older one was to make its release of goes over to the new one, which is answered. A first start stays one. The run
+    of a task app that an older one has begun is cancelled with it.
     """
     now = context.clock()
     for old in await tx.active_operations(app.id):
         if old.kind in kinds and old.id != by.id:
             if by.kind is OperationKind.deploy and old.kind is OperationKind.start and not old.release_id:
                 by = replace(by, kind=OperationKind.start)
+            if by.kind is OperationKind.scale and old.kind is OperationKind.scale and "before" in old.params:
+                by = replace(by, params={**by.params, "before": old.params["before"]})  # the last that was reached
             if by.kind in _CARRIERS and "package_id" in old.params and not old.release_id:
                 carried = {k: old.params[k] for k in _CARRIED if k in old.params}
                 kind = old.kind if old.kind is OperationKind.start else by.kind
@@ -144,6 +148,9 @@ async def supersede(
                 sequence=old.sequence + 1,
             )
             tx.wake("operation", old.id)
+            if (task_id := old.params.get("task_id")) is not None:
+                await tx.update(Task, task_id, cancel_requested=True)
+                tx.wake("task", task_id)
     return by
 
 

@@ -45,7 +45,10 @@ _EVENT_OF = {
 
 
 class AppWriter:
-    """The only writer of an app's observed state, of its releases, and of its instances' rows (but readiness)."""
+    """The only writer of an app's observed state, of its releases, and of its instances' rows (but readiness).
+
+    A transaction that touches both locks the app before its operations, as those of `operations` do: no deadlocks.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -200,12 +203,15 @@ class AppWriter:
                     await self._finish(tx, app, operation, OperationStatus.succeeded, None, None)
                 case a.RunTask(operation, release):
                     await self._task(tx, operation, release)
+                case a.CancelBuild(build):
+                    await self._cancel_build(tx, build.id)
                 case a.StopApp():
                     await tx.update(App, app.id, desired=DesiredState.stopped)
                 case _:
                     raise TypeError(f"not an action on rows: {action}")
 
     async def _begin(self, tx: Writing, operation: Operation) -> None:
+        await tx.lock(App, operation.app_id or "")
         now = await tx.lock(Operation, operation.id)
         if now is not None and now.status is OperationStatus.pending:
             await self._change(tx, now, status=OperationStatus.running, started_at=self._clock())
@@ -224,6 +230,7 @@ class AppWriter:
 
     async def _build(self, tx: Writing, app: App, operation: Operation, package_id: str) -> None:
         """The build of this package for this runtime that has succeeded or is under way, or a new one."""
+        await tx.lock(App, app.id)
         now = await tx.lock(Operation, operation.id)
         if now is None or now.status.ended or now.build_id is not None:
             return
@@ -248,8 +255,8 @@ class AppWriter:
 
     async def _release(self, tx: Writing, app: App, action: a.MakeRelease) -> None:
         """The configuration is read in the same transaction, so that a change of it is in this release or the next."""
-        operation = await tx.lock(Operation, action.operation.id)
         current = await tx.lock(App, app.id)
+        operation = await tx.lock(Operation, action.operation.id)
         if operation is None or operation.status.ended or operation.release_id or current is None:
             return
         release = Release(
@@ -278,19 +285,21 @@ class AppWriter:
 
     async def _abandon(self, tx: Writing, app: App, action: a.Abandon) -> None:
         current = await tx.lock(App, app.id)
-        if current is None:
-            return
+        operation = await tx.lock(Operation, action.operation.id)
+        if current is None or operation is None or operation.status.ended:
+            return  # somebody has wished for something newer meanwhile: that is what counts
         changes: dict[str, Any] = {}
-        newest = app.generation == current.generation  # else somebody has wished for something newer meanwhile
-        if action.restore is not None and newest:
-            changes |= {"target_release_id": action.restore.id, "config": action.restore.config}
+        if action.restore is not None:
+            changes["target_release_id"] = action.restore.id
+            if not action.stop_app:  # what was set for a stopped app's next start stays set
+                changes["config"] = action.restore.config
         elif action.failed_release is not None and current.target_release_id == action.failed_release.id:
             changes["target_release_id"] = None
-        if action.stop_app and newest:
+        if action.stop_app:
             changes["desired"] = DesiredState.stopped
-        if action.epoch is not None and newest:
+        if action.epoch is not None:
             changes["epoch"] = action.epoch
-        if action.scale is not None and newest:
+        if action.scale is not None:
             changes["scale"] = action.scale
         if changes:
             await tx.update(App, app.id, **changes)
@@ -298,8 +307,11 @@ class AppWriter:
             await tx.update(Release, action.failed_release.id, failed=action.reason)
         if action.status is OperationStatus.failed and action.stop_app:
             await tx.update(App, app.id, reason=action.reason, state=AppState.stopped)
-        if action.operation.build_id:
-            await self._cancel_build(tx, action.operation.build_id)
+        if operation.build_id:
+            await self._cancel_build(tx, operation.build_id)
+        if (task_id := operation.params.get("task_id")) is not None:
+            await tx.update(Task, task_id, cancel_requested=True)
+            tx.wake("task", task_id)
         await self._finish(tx, app, action.operation, action.status, action.reason, action.output)
 
     async def _cancel_build(self, tx: Writing, build_id: str) -> None:
@@ -339,6 +351,7 @@ class AppWriter:
         await self.event(tx, f"app:{now.kind.value}:{_EVENT_OF[status]}", app, object_id=now.id, data=data)
 
     async def _task(self, tx: Writing, operation: Operation, release: Release) -> None:
+        await tx.lock(App, release.app_id)
         now = await tx.lock(Operation, operation.id)
         droplet = await tx.one(Droplet, release.droplet_id)
         if now is None or now.status.ended or "task_id" in now.params or droplet is None:

@@ -140,7 +140,7 @@ class AppReconciler:
             operations = await tx.active_operations(app_id)
             instances = await tx.find(Instance, app_id=app_id)
             domains = await tx.find(Domain, app_id=app_id)
-            builds = await _by_id(tx, Build, [o.build_id for o in operations])
+            builds = await _builds(tx, app_id, operations)
             tasks = await _by_id(tx, Task, [o.params.get("task_id") for o in operations])
             releases = await _by_id(tx, Release, _release_ids(app, instances, operations))
             droplets = await _by_id(tx, Droplet, [r.droplet_id for r in releases.values()])
@@ -319,6 +319,14 @@ class AppReconciler:
     async def _forget(self, app_id: str) -> None:
         self._applied.pop(app_id, None)
         self._at_rest.forget(app_id)
+
+
+async def _builds(tx: Reading, app_id: str, operations: Sequence[Operation]) -> dict[str, Build]:
+    """Those that operations wait for, and those under way that perhaps nobody waits for any more."""
+    if not operations:
+        return {}
+    found = {b.id: b for b in await tx.find(Build, app_id=app_id, state=("pending", "running"))}
+    return found | await _by_id(tx, Build, [o.build_id for o in operations if o.build_id not in found])
 
 
 async def _by_id(tx: Reading, noun: type[_T], ids: Sequence[str | None]) -> dict[str, _T]:

@@ -78,18 +78,27 @@ class BuildReconciler:
         return sorted({*(b.id for b in builds), *folders, *(caches - set(apps))})
 
     async def __call__(self, build_id: str) -> float | None:
-        async with self._database.reading() as tx:
-            build = await tx.one(Build, build_id)
-            app = await tx.one(App, build.app_id) if build else None
-            package = await tx.one(Package, build.package_id) if build else None
-        if build is None or app is None or package is None or build.state not in _UNFINISHED:
+        if await self._to_do(build_id) is None:
             await self._clean(build_id)
             return None
+        # Read again when its turn has come, and heard from before that: no cancellation is missed.
         async with self._slots:
-            work = asyncio.create_task(self._build(build, app, package))
             with self._database.hub.changes("build", build_id) as changed:
-                await self._until_done_or_cancelled(build_id, work, changed)
+                found = await self._to_do(build_id)
+                if found is not None:
+                    work = asyncio.create_task(self._build(*found))
+                    await self._until_done_or_cancelled(build_id, work, changed)
         return 0.0
+
+    async def _to_do(self, build_id: str) -> tuple[Build, App, Package] | None:
+        """What an unfinished build needs; None where it is over, or gone."""
+        async with self._database.reading() as tx:
+            build = await tx.one(Build, build_id)
+            if build is None or build.state not in _UNFINISHED:
+                return None
+            app = await tx.one(App, build.app_id)
+            package = await tx.one(Package, build.package_id)
+        return (build, app, package) if app is not None and package is not None else None
 
     async def _until_done_or_cancelled(self, build_id: str, work: asyncio.Task[None], changed: asyncio.Event) -> None:
         """A build may be cancelled from outside (its row says so) while it runs."""
@@ -109,8 +118,11 @@ class BuildReconciler:
             work.result()
 
     async def _cancelled(self, build_id: str) -> bool:
-        async with self._database.reading() as tx:
-            build = await tx.one(Build, build_id)
+        try:
+            async with self._database.reading() as tx:
+                build = await tx.one(Build, build_id)
+        except Unavailable:  # no reason to give up what is half done
+            return False
         return build is None or build.state not in _UNFINISHED
 
     async def _build(self, build: Build, app: App, package: Package) -> None:
@@ -151,7 +163,9 @@ class BuildReconciler:
 
     async def _note(self, build: Build, **changes: Any) -> None:
         async with self._database.writing() as tx:
-            await tx.update(Build, build.id, **changes)
+            now = await tx.lock(Build, build.id)
+            if now is not None and now.state in _UNFINISHED:
+                await tx.update(Build, build.id, **changes)
             tx.wake("build", build.id)
 
     async def _run(self, build: Build, app: App, plan: BuildPlan, folder: Path) -> Reason | None:

@@ -23,15 +23,18 @@ REMOVAL_GRACE_S = 2.0
 async def remove_app(database: Database, runtime: Runtime, clock: Clock, app: App, operation: Operation | None) -> None:
     """Stops what builds and tasks still run, removes all workload records, then the rows, in this order."""
     async with database.reading() as tx:
-        workloads = [
-            *(i.id for i in await tx.find(Instance, app_id=app.id)),
-            *(b.id for b in await tx.find(Build, app_id=app.id)),
-            *(t.id for t in await tx.find(Task, app_id=app.id)),
-        ]
-    for workload in workloads:
+        instances = [i.id for i in await tx.find(Instance, app_id=app.id)]
+        builds = [b.id for b in await tx.find(Build, app_id=app.id)]
+        tasks = [t.id for t in await tx.find(Task, app_id=app.id)]
+    for workload in (*instances, *builds, *tasks):
         await runtime.stop(workload, grace_s=REMOVAL_GRACE_S)
         await runtime.remove(workload)
     async with database.writing() as tx:
+        await tx.lock(App, app.id)  # before its operations are read: none is added that nobody would end
+        # Their workers may be starting one of them just now; finding its row gone, they end it.
+        for kind, ids in (("build", builds), ("task", tasks)):
+            for key in ids:
+                tx.wake(kind, key)
         for domain in await tx.find(Domain, app_id=app.id):
             if domain.default:
                 await tx.delete(Domain, id=domain.id)

@@ -30,7 +30,11 @@ class TaskReconciler:
     async def __call__(self, task_id: str) -> float | None:
         async with self._database.reading() as tx:
             task = await tx.one(Task, task_id)
-        if task is None or task.state not in (TaskState.pending, TaskState.running):
+        if task is None:  # its app was destroyed, perhaps while it was being started
+            await self._runtime.stop(task_id, grace_s=CANCEL_GRACE_S)
+            await self._runtime.remove(task_id)
+            return None
+        if task.state not in (TaskState.pending, TaskState.running):
             return None
         seen = await self._runtime.observe(task.id)
         if seen.phase is Phase.ended:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -328,12 +328,6 @@ class Writing(Reading):
     async def set_password(self, user_id: str, password_hash: str) -> None:
         table = tables.users
         await self._connection.execute(update(table).where(table.c.id == user_id).values(password_hash=password_hash))
-
-    async def end_other_builds(self, app_id: str, now: datetime, *, keep: str | None) -> None:
-        """Marks an app's unfinished builds cancelled, all but one."""
-        table = tables.builds
-        where = and_(table.c.app_id == app_id, table.c.state.in_(ACTIVE), table.c.id != (keep or ""))
-        await self._connection.execute(update(table).where(where).values(state="cancelled", finished_at=now))
 
 
 class Database:

@@ -24,6 +24,8 @@ from gongfang.domain.values import (
     ProcessConfig,
     Release,
     RuntimeName,
+    Task,
+    TaskState,
 )
 from gongfang.reconcile.plans import actions as a
 from gongfang.reconcile.plans.app import Ended, Picture, plan_app
@@ -483,3 +485,84 @@ def test_whatever_happens_it_converges(steps: list[str]) -> None:
     assert plan_app(w.picture).actions == () or all(
         isinstance(x, a.ForgetInstance) for x in plan_app(w.picture).actions
     )
+
+
+def test_a_release_that_got_healthy_is_kept_when_the_deploy_after_it_fails() -> None:
+    """Its own operation was ended by the newer deploy, whose build fails."""
+    w = running(1)
+    made = release(2, healthy=False)
+    w.releases[made.id] = made
+    w.change_app(target_release_id=made.id)
+    newer = operation(OperationKind.deploy, params={"package_id": "p3", "package_seq": 3}, build_id="b")
+    build = Build(
+        id="b", app_id="app_1", package_id="p3", runtime=RuntimeName.auto, state=BuildState.running, created_at=START
+    )
+    w.picture = replace(w.picture, operations=(newer,), builds={"b": build})
+    w.settle(10)
+    assert [i.release_id for i in w.live()] == [made.id]
+    failed = replace(build, state=BuildState.failed, reason=Reason("build_failed", {}))
+    w.picture = replace(w.picture, builds={"b": failed})
+    w.settle(10)
+    assert w.last.status is OperationStatus.failed
+    assert [i.release_id for i in w.live()] == [made.id]
+
+
+def test_a_build_that_nobody_waits_for_is_cancelled_but_not_one_that_is_about_to_be_asked_for() -> None:
+    build = Build(
+        id="b", app_id="app_1", package_id="p", runtime=RuntimeName.auto, state=BuildState.running, created_at=START
+    )
+
+    def cancelled(op: Operation) -> bool:
+        plan = plan_app(Picture(app=app(), now=START, operations=(op,), builds={"b": build}))
+        return a.CancelBuild(build) in plan.actions
+
+    assert cancelled(operation(OperationKind.stop))
+    assert cancelled(operation(OperationKind.deploy, params={"package_id": "p2"}, build_id="b2"))
+    assert not cancelled(operation(OperationKind.deploy, params={"package_id": "p"}))
+    assert not cancelled(operation(OperationKind.deploy, params={"package_id": "p"}, build_id="b"))
+
+
+def test_giving_up_a_deploy_does_not_undo_a_restart_that_is_under_way() -> None:
+    w = running(1)
+    w.change_app(epoch=1)
+    gives_up = operation(OperationKind.deploy, params={"package_id": "p", "droplet_id": "d"}, cancel_requested=True)
+    w.picture = replace(w.picture, operations=(gives_up, operation(OperationKind.restart)))
+    (abandon,) = [x for x in plan_app(w.picture).actions if isinstance(x, a.Abandon)]
+    assert abandon.epoch is None
+
+
+def test_instances_that_are_not_ready_any_more_make_the_app_degraded_with_their_reason_and_stay() -> None:
+    w = running(1)
+    why = Reason("readiness_failed", {"process": "web", "what": "HTTP 503"})
+    w.change(w.picture.instances[0], state=InstanceState.unready, reason=why)
+    plan = plan_app(w.picture)
+    assert plan.actions == ()
+    assert (plan.observed.state, plan.observed.reason) == (AppState.degraded, why)
+
+
+def test_a_task_apps_run_ends_the_wish_to_run_it_before_the_operation() -> None:
+    """The operation's end comes last: dying between the two leaves nothing half done."""
+    op = operation(OperationKind.start, params={"task_id": "t"}, release_id="rel_1")
+    done = Task(
+        id="t",
+        app_id="app_1",
+        release_id="rel_1",
+        command="run",
+        memory_mb=1,
+        timeout_s=1,
+        state=TaskState.succeeded,
+        created_at=START,
+        created_by=None,
+    )
+    one = release(1)
+    plan = plan_app(
+        Picture(
+            app=app(type=AppType.task, scale={}, target_release_id=one.id),
+            now=START,
+            operations=(op,),
+            tasks={"t": done},
+            target=one,
+            releases={one.id: one},
+        )
+    )
+    assert [type(x) for x in plan.actions] == [a.MarkHealthy, a.StopApp, a.FinishOperation]

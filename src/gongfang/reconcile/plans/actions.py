@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gongfang.domain.errors import Reason
-from gongfang.domain.values import AppState, ExitInfo, Instance, Operation, OperationStatus, Release
+from gongfang.domain.values import AppState, Build, ExitInfo, Instance, Operation, OperationStatus, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,13 @@ class EnterStep:
 class RequestBuild:
     operation: Operation
     package_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelBuild:
+    """Nobody waits for it any more."""
+
+    build: Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,7 @@ Action = (
     BeginOperation
     | EnterStep
     | RequestBuild
+    | CancelBuild
     | MakeRelease
     | MarkHealthy
     | Abandon

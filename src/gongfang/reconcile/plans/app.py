@@ -61,8 +61,8 @@ class Ended:
 class Picture:
     """All that the plan looks at.
 
-    `operations`: the active ones, oldest first. `commands`: process types of the target's droplet. `routed`: process
-    types that get traffic. `ended`: by instance id. `in_flight`: of draining ones, None where the edge can't say.
+    `operations`: the active ones, oldest first. `builds`: theirs, and others under way. `commands`: process types of
+    the target's droplet. `ended`: by instance id. `in_flight`: of draining ones, None where the edge can't say.
     `edge_current`: the edge has acknowledged the instances as they are in `instances`.
     """
 
@@ -147,6 +147,7 @@ def plan_app(picture: Picture) -> a.Plan:
 
 
 def _operations(p: Picture, draft: _Draft) -> None:
+    _settle(p, draft)
     for operation in p.operations:
         if operation.status is OperationStatus.pending:
             draft.add(a.BeginOperation(operation))
@@ -157,6 +158,24 @@ def _operations(p: Picture, draft: _Draft) -> None:
         else:
             draft.wake(operation.deadline)
             _advance(p, operation, draft)
+
+
+def _settle(p: Picture, draft: _Draft) -> None:
+    """What follows from operations that newer ones have ended: a build that nobody waits for is cancelled; a release
+    that got healthy is the one to come back to, though its own operation did not see it."""
+    if all(o.build_id is not None or not _builds(o) for o in p.operations):
+        awaited = {o.build_id for o in p.operations}
+        under_way = (b for b in p.builds.values() if b.state in (BuildState.pending, BuildState.running))
+        draft.add(*(a.CancelBuild(b) for b in under_way if b.id not in awaited))
+    new = p.target is not None and p.target.id != p.app.current_release_id
+    served = any(i.state is InstanceState.ready and p.is_new(i) for i in p.live)
+    if p.target is not None and new and served and p.started and _converged(p):
+        draft.add(a.MarkHealthy(p.target))
+
+
+def _builds(operation: Operation) -> bool:
+    params = operation.params
+    return operation.release_id is None and "package_id" in params and not params.get("droplet_id")
 
 
 def _advance(p: Picture, operation: Operation, draft: _Draft) -> None:
@@ -213,7 +232,8 @@ def _roll(p: Picture, operation: Operation, draft: _Draft) -> None:
     if failure is not None:
         draft.add(_abandon(p, operation, OperationStatus.failed, *failure))
     elif _converged(p):
-        if p.target.healthy_at is None or p.app.current_release_id != p.target.id:
+        marked = a.MarkHealthy(p.target) in draft.actions
+        if not marked and (p.target.healthy_at is None or p.app.current_release_id != p.target.id):
             draft.add(a.MarkHealthy(p.target))
         draft.add(a.FinishOperation(operation))
     else:
@@ -246,7 +266,7 @@ def _run_once(p: Picture, operation: Operation, target: Release, draft: _Draft) 
         _step(operation, "step_task", draft)
         draft.add(a.RunTask(operation, target))
     elif task.state is TaskState.succeeded:
-        draft.add(a.MarkHealthy(target), a.FinishOperation(operation), a.StopApp())
+        draft.add(a.MarkHealthy(target), a.StopApp(), a.FinishOperation(operation))  # its end last: all else is done
     elif task.state in (TaskState.failed, TaskState.cancelled):
         reason = task.reason or Reason("task_failed", {})
         draft.add(_abandon(p, operation, OperationStatus.failed, reason))
@@ -284,6 +304,8 @@ def _abandon(
     serving = [i for i in p.live if i.state is InstanceState.ready]
     was_serving = p.current is not None and any(i.release_id == p.current.id for i in serving)
     epochs = [i.epoch for i in serving if p.current is not None and i.release_id == p.current.id]
+    if any(o.kind is _K.restart and o.id != operation.id for o in p.operations):
+        epochs = []  # whose restart would be undone
     return a.Abandon(
         operation=operation,
         status=status,
@@ -291,7 +313,9 @@ def _abandon(
         output=output,
         restore=p.current,
         failed_release=made if made is not None and made.healthy_at is None else None,
-        stop_app=p.current is None or (operation.kind is OperationKind.start and not was_serving),
+        stop_app=p.current is None
+        or p.app.type is AppType.task
+        or (operation.kind is OperationKind.start and not was_serving),
         epoch=max(epochs) if epochs else None,
         scale=None,
     )
@@ -471,9 +495,10 @@ def _state(p: Picture) -> tuple[AppState, Reason | None]:
         return (AppState.updating if ready else AppState.starting), None
     if ready >= wanted:
         return AppState.running, None
+    unready = [i for i in p.live if i.state is InstanceState.unready and p.is_new(i)]
     crashed = [i for i in p.instances if i.state is InstanceState.crashed and p.is_new(i)]
     last = max(crashed, key=lambda i: (i.ended_at or p.now, i.id)) if crashed else None
-    reason = last.reason if last else None
-    if ready:
+    reason = unready[0].reason if unready else last.reason if last else None
+    if ready or unready:
         return AppState.degraded, reason
     return (AppState.crashed, reason) if last else (AppState.starting, None)
