@@ -1,6 +1,7 @@
 """The newest wish wins: what becomes of operations when another comes, and when the reconciler's answer comes late."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ class Lab:
 
         self.world.do(change())
 
-    def one(self, noun: type, key: str):
+    def one(self, noun: type, key: str) -> Any:
         async def one():
             async with self.world.services.database.reading() as tx:
                 return await tx.one(noun, key)

@@ -198,7 +198,7 @@ class ProcessConfig:
     readiness: HealthCheck = field(default_factory=HealthCheck)
     liveness: HealthCheck | None = None
     start_timeout_s: float = 60.0
-    drain_s: float = 30.0
+    drain_s: float = 10.0
     stop_timeout_s: float = 10.0
 
 

@@ -3,7 +3,6 @@
 import tarfile
 
 import pytest
-
 from bench.packages import package, said, source
 from bench.report import table
 from bench.stats import percentile
