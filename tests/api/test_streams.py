@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
-from test_apps import end_operation, new_app
 
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import (
@@ -22,6 +21,7 @@ from gongfang.domain.values import (
 )
 from gongfang.runtimes.interface import WorkloadKind, WorkloadSpec
 from tests.api.conftest import Api, World, new_name
+from tests.api.test_apps import end_operation, new_app
 
 Messages = Iterator[tuple[str | None, str, Any]]
 

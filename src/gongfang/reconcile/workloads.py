@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gongfang.domain.values import App, Droplet, Instance, Release, Task
+from gongfang.reconcile.shell import shell_command
 from gongfang.runtimes.interface import Limits, WorkloadKind, WorkloadSpec
 
 MB = 1024 * 1024
@@ -50,7 +51,7 @@ def instance_spec(
     return WorkloadSpec(
         id=instance.id,
         kind=WorkloadKind.instance,
-        command=("/bin/sh", "-c", command),
+        command=shell_command(command),
         environment=_environment(droplet, release, told),
         workdir="/app",
         droplet=droplet.sha256,
