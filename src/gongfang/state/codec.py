@@ -5,11 +5,12 @@ A column has the name of its field. A nested value is JSON; an `AppConfig`'s env
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gongfang.domain import values
@@ -31,7 +32,56 @@ class Codec(Generic[T]):
         names = {f.name for f in dataclasses.fields(cast(Any, noun))}
         self.columns = [c for c in table.columns if c.name in names]
         self._json = {c.name for c in self.columns if isinstance(c.type, JSONB)}
-        self._json_adapters: dict[str, TypeAdapter[Any]] = {}
+        # Statements are made once each: to make one and to find out that it is known takes longer than the database.
+        self.insert = insert(table)
+        self._selects: dict[Any, Select[Any]] = {}
+        self._updates: dict[tuple[str, ...], Any] = {}
+
+    @cached_property
+    def locking(self) -> Select[Any]:
+        """The row whose id is `key_`, held."""
+        return select(*self.columns).where(self.table.c.id == bindparam("key_")).with_for_update()
+
+    def select(self, order: str, equals: Mapping[str, Any], *, descending: bool) -> tuple[Select[Any], dict[str, Any]]:
+        """Those whose columns equal (for a list: are among) the values, in this order; and the values to bind."""
+        values: dict[str, Any] = {}
+        shape: list[tuple[str, str]] = []
+        for name, value in equals.items():
+            if value is None:
+                shape.append((name, "none"))
+            elif isinstance(value, list | tuple | set | frozenset):
+                shape.append((name, "among"))
+                values[f"is_{name}"] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+            else:
+                shape.append((name, "is"))
+                values[f"is_{name}"] = value
+        key = (order, descending, *shape)
+        known = self._selects.get(key)
+        if known is None:
+            column = self.table.c[order]
+            conditions = [self._condition(name, how) for name, how in shape]
+            known = select(*self.columns).where(*conditions).order_by(column.desc() if descending else column)
+            self._selects[key] = known
+        return known, values
+
+    def _condition(self, name: str, how: str) -> ColumnElement[bool]:
+        column = self.table.c[name]
+        match how:
+            case "none":
+                return column.is_(None)
+            case "among":
+                return column.in_(bindparam(f"is_{name}", expanding=True))
+            case _:
+                return column == bindparam(f"is_{name}", type_=column.type)
+
+    def update(self, names: tuple[str, ...]) -> Any:
+        """Of the row whose id is `key_`: these columns become `new_NAME`; answers the row."""
+        known = self._updates.get(names)
+        if known is None:
+            changed = {name: bindparam(f"new_{name}", type_=self.table.c[name].type) for name in names}
+            statement = update(self.table).where(self.table.c.id == bindparam("key_")).values(changed)
+            known = self._updates[names] = statement.returning(*self.columns)
+        return known
 
     def decode(self, row: Mapping[str, Any]) -> T:
         data = dict(row)
