@@ -90,7 +90,7 @@ def envoy(config: EnvoyConfig, executable: str, concurrency: int) -> Server:
             Mount(config.envoy_dir, str(config.envoy_dir), writable=True, own=True),
         ),
         tools=("envoy",),
-        limits=Limits(processes=256, open_files=262144),
+        limits=Limits(processes=256, open_files=262144, cpu_weight=1000),  # every request passes through it twice
         uid=ENVOY_UID,
     )
 

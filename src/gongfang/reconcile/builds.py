@@ -187,7 +187,9 @@ class BuildReconciler:
                 *settings.mounts,
             ),
             tools=tuple(dict.fromkeys((*plan.tools, *plan.launch_tools))),
-            limits=Limits(memory_bytes=settings.memory_mb * MB, processes=2048, wall_s=settings.timeout_s),
+            limits=Limits(
+                memory_bytes=settings.memory_mb * MB, processes=2048, wall_s=settings.timeout_s, cpu_weight=10
+            ),
             labels={"app": app.id},
         )
         await self._runtime.start(spec)

@@ -54,12 +54,16 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a workload may use at most; None = no limit. Enforced where `Capabilities` says so."""
+    """What a workload may use at most; None = no limit. Enforced where `Capabilities` says so.
+
+    `cpu_weight` (1 to 10000) limits nothing: it is the workload's part when there is not enough CPU for all.
+    """
 
     memory_bytes: int | None = None
     cpu_cores: float | None = None
     processes: int | None = 512
     open_files: int | None = 65536
+    cpu_weight: int = 100
     wall_s: float | None = None  # it is stopped after this time, with `timed_out` in its observation
 
 

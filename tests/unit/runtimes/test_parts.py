@@ -81,6 +81,13 @@ def test_limits_in_both_forms() -> None:
     assert settings(Tree(1, every, Path("/x")), Limits(processes=None)) == []
 
 
+def test_a_weight_in_both_forms() -> None:
+    light = Limits(processes=None, cpu_weight=10)
+    assert settings(Tree(2, frozenset({"cpu"}), Path("/x")), light) == [("cpu.weight", "10")]
+    assert settings(Tree(1, frozenset({"cpu"}), Path("/x")), light) == [("cpu.shares", "102")]
+    assert settings(Tree(1, frozenset({"memory"}), Path("/x")), light) == []
+
+
 def test_ports_come_in_turn_and_pass_over_what_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -25,6 +25,12 @@ _WANTED = ("memory", "cpu", "cpuacct", "pids")
 # Files that are there only where the kernel accounts swap.
 _OPTIONAL = frozenset({"memory.memsw.limit_in_bytes", "memory.swap.max"})
 _REMOVE_WAIT_S = 2.0
+# The ordinary weight, in both forms' own numbers.
+_WEIGHT = 100
+_SHARES = 1024
+# Of a home's group as a whole. A group weighs as much as one process beside it, however many run in it: without this
+# all apps together would have as much CPU as the control plane alone, and requests would wait for its work.
+_HOME_WEIGHT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,7 @@ class Cgroups:
                 if hierarchy.version == 2:
                     _delegate(parent, controllers)
                 if os.access(parent / "cgroup.procs", os.W_OK):
+                    _weigh(hierarchy.version, controllers, parent)
                     return Tree(hierarchy.version, controllers, parent)
             except OSError:
                 continue  # not allowed here: what it would give is then not enforced, and said so
@@ -197,9 +204,22 @@ def settings(tree: Tree, limits: Limits) -> Sequence[tuple[str, str]]:
             files.append(("cpu.max", f"{quota} {_PERIOD_US}"))
         else:
             files += [("cpu.cfs_period_us", str(_PERIOD_US)), ("cpu.cfs_quota_us", str(quota))]
+    if limits.cpu_weight != _WEIGHT and "cpu" in tree.controllers:
+        files.append(_weight(tree.version, limits.cpu_weight))
     if limits.processes is not None and "pids" in tree.controllers:
         files.append(("pids.max", str(limits.processes + _OWN_PROCESSES)))
     return files
+
+
+def _weight(version: int, weight: int) -> tuple[str, str]:
+    return ("cpu.weight", str(weight)) if version == 2 else ("cpu.shares", str(max(2, weight * _SHARES // _WEIGHT)))
+
+
+def _weigh(version: int, controllers: Iterable[str], home: Path) -> None:
+    name, value = _weight(version, _HOME_WEIGHT)
+    if "cpu" in controllers:
+        with contextlib.suppress(PermissionError):  # a group that was handed to an ordinary user without its weight
+            (home / name).write_text(value)
 
 
 def _delegate(group: Path, controllers: Iterable[str]) -> None:
