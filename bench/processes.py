@@ -20,13 +20,20 @@ def grouped(control_pid: int) -> dict[str, list[psutil.Process]]:
     groups: dict[str, list[psutil.Process]] = {name: [] for name in (*OWN, APPS)}
     groups[CONTROL].append(control)
     for top in control.children():
-        family = [top, *top.children(recursive=True)]
+        family = _family(top)
         names = {process.pid: name for process in family if (name := _name(process))}
         server = next((_SERVERS[name] for name in names.values() if name in _SERVERS), None)
         for process in family:
             if process.pid in names:
                 groups[SANDBOXES if names[process.pid] == "bwrap" else server or APPS].append(process)
     return groups
+
+
+def _family(top: psutil.Process) -> list[psutil.Process]:
+    """A process and all below it; empty where it has ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        return [top, *top.children(recursive=True)]
+    return []
 
 
 def _name(process: psutil.Process) -> str:
