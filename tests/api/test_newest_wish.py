@@ -62,7 +62,7 @@ class Lab:
         fields = {"restore": self.releases[0], "failed_release": None, "stop_app": False, "epoch": None, "scale": None}
         action = a.Abandon(active, OperationStatus.failed, Reason("deadline_passed", {}), None, **{**fields, **more})
         writer = AppWriter(self.world.services.database, self.world.clock)
-        self.world.do(writer.write(app, action))
+        self.world.do(writer.write(app, [action]))
 
 
 @pytest.fixture

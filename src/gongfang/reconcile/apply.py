@@ -54,14 +54,11 @@ class AppWriter:
         self._database = database
         self._clock = clock
 
-    async def observe(self, app: App, seen: a.Observed) -> None:
-        if (app.state, app.reason, app.observed_generation) == (seen.state, seen.reason, seen.generation):
-            return
-        async with self._database.writing() as tx:
-            await tx.update(App, app.id, state=seen.state, reason=seen.reason, observed_generation=seen.generation)
-            if app.state is not seen.state:
-                await self.event(tx, "app:state:changed", app, data={"from": app.state, "to": seen.state})
-            tx.wake("app-state", app.id)
+    async def _observe(self, tx: Writing, app: App, seen: a.Observed) -> None:
+        await tx.update(App, app.id, state=seen.state, reason=seen.reason, observed_generation=seen.generation)
+        if app.state is not seen.state:
+            await self.event(tx, "app:state:changed", app, data={"from": app.state, "to": seen.state})
+        tx.wake("app-state", app.id)
 
     async def event(
         self, tx: Writing, tag: str, app: App, *, object_id: str | None = None, data: dict[str, Any] | None = None
@@ -180,38 +177,50 @@ class AppWriter:
 
     # --- operations and releases -------------------------------------------------------------------------------------
 
-    async def write(self, app: App, action: a.Action) -> None:
-        """Actions that change rows only."""
+    async def write(self, app: App, actions: Sequence[a.RowAction], seen: a.Observed | None = None) -> None:
+        """What is seen of the app, where that is new, and then actions that change rows only, in one transaction."""
+        if seen is not None and (app.state, app.reason, app.observed_generation) == (
+            seen.state,
+            seen.reason,
+            seen.generation,
+        ):
+            seen = None
+        if seen is None and not actions:
+            return
         async with self._database.writing() as tx:
-            match action:
-                case a.BeginOperation(operation):
-                    await self._begin(tx, operation)
-                case a.EnterStep(operation, name, facts):
-                    await self._step(tx, operation, name, facts)
-                case a.RequestBuild(operation, package_id):
-                    await self._build(tx, app, operation, package_id)
-                case a.MakeRelease():
-                    await self._release(tx, app, action)
-                case a.MarkHealthy(release):
-                    await tx.update(Release, release.id, healthy_at=release.healthy_at or self._clock(), failed=None)
-                    await tx.update(App, app.id, current_release_id=release.id)
-                case a.DrainInstance(instance):
-                    await self._drain(tx, instance)
-                case a.Abandon():
-                    await self._abandon(tx, app, action)
-                case a.FinishOperation(operation):
-                    await self._finish(tx, app, operation, OperationStatus.succeeded, None, None)
-                case a.RunTask(operation, release):
-                    await self._task(tx, operation, release)
-                case a.CancelBuild(build):
-                    await self._cancel_build(tx, build.id)
-                case a.StopApp():
-                    await tx.update(App, app.id, desired=DesiredState.stopped)
-                case _:
-                    raise TypeError(f"not an action on rows: {action}")
+            await tx.lock(App, app.id)
+            if seen is not None:
+                await self._observe(tx, app, seen)
+            for action in actions:
+                await self._write(tx, app, action)
+
+    async def _write(self, tx: Writing, app: App, action: a.RowAction) -> None:
+        match action:
+            case a.BeginOperation(operation):
+                await self._begin(tx, operation)
+            case a.EnterStep(operation, name, facts):
+                await self._step(tx, operation, name, facts)
+            case a.RequestBuild(operation, package_id):
+                await self._build(tx, app, operation, package_id)
+            case a.MakeRelease():
+                await self._release(tx, app, action)
+            case a.MarkHealthy(release):
+                await tx.update(Release, release.id, healthy_at=release.healthy_at or self._clock(), failed=None)
+                await tx.update(App, app.id, current_release_id=release.id)
+            case a.DrainInstance(instance):
+                await self._drain(tx, instance)
+            case a.Abandon():
+                await self._abandon(tx, app, action)
+            case a.FinishOperation(operation):
+                await self._finish(tx, app, operation, OperationStatus.succeeded, None, None)
+            case a.RunTask(operation, release):
+                await self._task(tx, operation, release)
+            case a.CancelBuild(build):
+                await self._cancel_build(tx, build.id)
+            case a.StopApp():
+                await tx.update(App, app.id, desired=DesiredState.stopped)
 
     async def _begin(self, tx: Writing, operation: Operation) -> None:
-        await tx.lock(App, operation.app_id or "")
         now = await tx.lock(Operation, operation.id)
         if now is not None and now.status is OperationStatus.pending:
             await self._change(tx, now, status=OperationStatus.running, started_at=self._clock())
@@ -230,7 +239,6 @@ class AppWriter:
 
     async def _build(self, tx: Writing, app: App, operation: Operation, package_id: str) -> None:
         """The build of this package for this runtime that has succeeded or is under way, or a new one."""
-        await tx.lock(App, app.id)
         now = await tx.lock(Operation, operation.id)
         if now is None or now.status.ended or now.build_id is not None:
             return
@@ -255,7 +263,7 @@ class AppWriter:
 
     async def _release(self, tx: Writing, app: App, action: a.MakeRelease) -> None:
         """The configuration is read in the same transaction, so that a change of it is in this release or the next."""
-        current = await tx.lock(App, app.id)
+        current = await tx.one(App, app.id)
         operation = await tx.lock(Operation, action.operation.id)
         if operation is None or operation.status.ended or operation.release_id or current is None:
             return
@@ -284,7 +292,7 @@ class AppWriter:
             await tx.update(Instance, instance.id, state=InstanceState.draining, leaving_at=self._clock(), reason=None)
 
     async def _abandon(self, tx: Writing, app: App, action: a.Abandon) -> None:
-        current = await tx.lock(App, app.id)
+        current = await tx.one(App, app.id)
         operation = await tx.lock(Operation, action.operation.id)
         if current is None or operation is None or operation.status.ended:
             return  # somebody has wished for something newer meanwhile: that is what counts
@@ -351,7 +359,6 @@ class AppWriter:
         await self.event(tx, f"app:{now.kind.value}:{_EVENT_OF[status]}", app, object_id=now.id, data=data)
 
     async def _task(self, tx: Writing, operation: Operation, release: Release) -> None:
-        await tx.lock(App, release.app_id)
         now = await tx.lock(Operation, operation.id)
         droplet = await tx.one(Droplet, release.droplet_id)
         if now is None or now.status.ended or "task_id" in now.params or droplet is None:

@@ -114,8 +114,6 @@ class AppReconciler:
                 await self._forget(app_id)
                 return None
             plan = plan_app(seen.picture)
-            # First what is seen, then what is done: whoever waits for an operation's end sees the app as it is then.
-            await self._writer.observe(seen.picture.app, plan.observed)
             moved = await self._apply(seen, plan)
             if not moved:
                 later = self._next_look(seen, plan)
@@ -232,8 +230,11 @@ class AppReconciler:
 
     async def _apply(self, seen: _Seen, plan: a.Plan) -> bool:
         """Carries the actions out; whether anything has changed, so that planning again makes sense."""
-        moved = False
-        for action in plan.actions:
+        # First what is seen, then what is done: whoever waits for an operation's end sees the app as it is then.
+        rows = _leading_rows(plan.actions)
+        await self._writer.write(seen.picture.app, rows, plan.observed)
+        moved = bool(rows)
+        for action in plan.actions[len(rows) :]:
             moved = await self._act(seen, action) or moved
         return moved
 
@@ -263,7 +264,7 @@ class AppReconciler:
             case a.RemoveApp(operation):
                 return await self._remove(app, operation)
             case _:
-                await self._writer.write(app, action)
+                await self._writer.write(app, [action])
                 return True
 
     async def _launch(self, seen: _Seen, instance: Instance) -> None:
@@ -319,6 +320,15 @@ class AppReconciler:
     async def _forget(self, app_id: str) -> None:
         self._applied.pop(app_id, None)
         self._at_rest.forget(app_id)
+
+
+def _leading_rows(actions: Sequence[a.Action]) -> list[a.RowAction]:
+    rows: list[a.RowAction] = []
+    for action in actions:
+        if not isinstance(action, a.RowAction):
+            break
+        rows.append(action)
+    return rows
 
 
 async def _builds(tx: Reading, app_id: str, operations: Sequence[Operation]) -> dict[str, Build]:

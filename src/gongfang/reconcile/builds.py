@@ -157,7 +157,8 @@ class BuildReconciler:
         archive.unlink()
         tree = Tree(root, package.filename)
         plan = await asyncio.to_thread(lambda: detect_builder(tree, build.runtime).plan(tree))
-        await self._note(build, detected=plan.detected[:255])
+        if plan.script:  # else it is written with the end, which comes at once
+            await self._note(build, detected=plan.detected[:255])
         await asyncio.to_thread(_write_plan, folder, plan)
         return plan
 
@@ -228,7 +229,12 @@ class BuildReconciler:
                 return
             await tx.insert(droplet)
             await tx.update(
-                Build, build.id, state=BuildState.succeeded, finished_at=self._clock(), droplet_id=droplet.id
+                Build,
+                build.id,
+                state=BuildState.succeeded,
+                finished_at=self._clock(),
+                droplet_id=droplet.id,
+                detected=plan.detected[:255],
             )
             tx.wake("app", build.app_id)
             tx.wake("build", build.id)

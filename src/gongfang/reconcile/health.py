@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 FIRST_PROBE_S = 0.01
 SLOWEST_PROBE_S = 0.5
+PROBE_GROWTH = 1.1  # so that what waiting adds is a tenth of the start at most
 PROCESS_SETTLE_S = 1.0  # a process without a port counts as ready when it has run this long
 
 
@@ -81,7 +82,7 @@ class HealthWatch:
         pause = FIRST_PROBE_S
         while not (await probe(replace(check, timeout_s=max(check.timeout_s, 1.0)), host, port)).well:
             await asyncio.sleep(pause)
-            pause = min(pause * 1.3, SLOWEST_PROBE_S)
+            pause = min(pause * PROBE_GROWTH, SLOWEST_PROBE_S)
         await self._write(instance, InstanceState.ready, None)
 
     async def _readiness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:

@@ -151,7 +151,7 @@ class Observed:
     generation: int
 
 
-Action = (
+RowAction = (
     BeginOperation
     | EnterStep
     | RequestBuild
@@ -160,16 +160,13 @@ Action = (
     | MarkHealthy
     | Abandon
     | FinishOperation
-    | StartInstance
-    | LaunchInstance
     | DrainInstance
-    | StopInstance
-    | RecordEnd
-    | ForgetInstance
     | RunTask
     | StopApp
-    | RemoveApp
 )
+"""Actions that change rows, and nothing else."""
+
+Action = RowAction | StartInstance | LaunchInstance | StopInstance | RecordEnd | ForgetInstance | RemoveApp
 
 
 @dataclass(frozen=True, slots=True)
