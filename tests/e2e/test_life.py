@@ -93,6 +93,7 @@ def test_one_that_never_listens_times_out_and_says_so(platform: Platform, hello:
     done = platform.cli("start", name, check=False)
     assert done.returncode == 1
     assert "health check within 1.5 seconds" in done.stderr
+    assert "connection refused" in done.stderr
     assert "waiting for the PLC" in done.stdout + done.stderr
     assert platform.json("apps", "show", name)["state"] in ("stopping", "stopped")
 

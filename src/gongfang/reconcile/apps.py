@@ -160,6 +160,7 @@ class AppReconciler:
             releases=releases,
             ended=ended,
             in_flight=await self._in_flight(app, instances),
+            probed={i.id: what for i in instances if (what := self._health.last_seen(i.id)) is not None},
             edge_current=edge_current,
         )
         self._watch_health(picture)

@@ -32,6 +32,7 @@ class HealthWatch:
         self._database = database
         self._clock = clock
         self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._last: dict[str, str] = {}
         self._broken: set[str] = set()
 
     def watch(self, instance: Instance, config: ProcessConfig) -> None:
@@ -52,6 +53,10 @@ class HealthWatch:
         if task is not None:
             task.cancel()
 
+    def last_seen(self, instance_id: str) -> str | None:
+        """What the last failed probe of a starting instance saw."""
+        return self._last.get(instance_id)
+
     async def close(self) -> None:
         tasks = list(self._watchers.values())
         self._watchers.clear()
@@ -61,6 +66,7 @@ class HealthWatch:
 
     def _ended(self, instance_id: str, done: asyncio.Task[None]) -> None:
         self._watchers.pop(instance_id, None)
+        self._last.pop(instance_id, None)
         if not done.cancelled() and (error := done.exception()) is not None:
             self._broken.add(instance_id)
             log.error("health watch failed", instance=instance_id, exc_info=error)
@@ -80,9 +86,12 @@ class HealthWatch:
         if check.kind is CheckKind.process:
             await asyncio.sleep(PROCESS_SETTLE_S)
         pause = FIRST_PROBE_S
-        while not (await probe(replace(check, timeout_s=max(check.timeout_s, 1.0)), host, port)).well:
+        patient = replace(check, timeout_s=max(check.timeout_s, 1.0))
+        while not (seen := await probe(patient, host, port)).well:
+            self._last[instance.id] = seen.what
             await asyncio.sleep(pause)
             pause = min(pause * PROBE_GROWTH, SLOWEST_PROBE_S)
+        self._last.pop(instance.id, None)
         await self._write(instance, InstanceState.ready, None)
 
     async def _readiness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:

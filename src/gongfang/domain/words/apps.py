@@ -74,9 +74,10 @@ register(
             "操作超过截止时间未完成，已放弃。",
         ),
         "start_timeout": (
-            "The {process} process did not pass its health check within {seconds} seconds of its start. Does it listen "
-            "on the port in $PORT? If it needs longer, raise `start_timeout_s`.",
-            "{process} 进程启动后 {seconds} 秒内未通过健康检查。请确认它监听 $PORT 指定的端口；如需更久，请调大 start_timeout_s。",
+            "The {process} process did not pass its health check within {seconds} seconds of its start (last "
+            "seen: {what}). Does it listen on the port in $PORT, and answer its check's path? If it needs longer, raise "
+            "`start_timeout_s`.",
+            "{process} 进程启动后 {seconds} 秒内未通过健康检查（最近一次结果：{what}）。请确认它监听 $PORT 指定的端口；如需更久，请调大 start_timeout_s。",
         ),
         "instance_crashed": ("An instance ended by itself.", "实例自行退出。"),
         "liveness_failed": (

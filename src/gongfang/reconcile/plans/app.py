@@ -63,6 +63,7 @@ class Picture:
 
     `operations`: the active ones, oldest first. `builds`: theirs, and others under way. `commands`: process types of
     the target's droplet. `ended`: by instance id. `in_flight`: of draining ones, None where the edge can't say.
+    `probed`: what the last failed probe of a starting one saw.
     `edge_current`: the edge has acknowledged the instances as they are in `instances`.
     """
 
@@ -79,6 +80,7 @@ class Picture:
     releases: Mapping[str, Release] = field(default_factory=dict[str, Release])
     ended: Mapping[str, Ended] = field(default_factory=dict[str, Ended])
     in_flight: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
+    probed: Mapping[str, str] = field(default_factory=dict[str, str])
     edge_current: bool = True
 
     @property
@@ -362,7 +364,9 @@ def _leave(p: Picture, draft: _Draft) -> None:
         elif instance.state is InstanceState.starting and config is not None:
             latest = instance.started_at + timedelta(seconds=config.start_timeout_s)
             if p.now >= latest:
-                fault = Reason("start_timeout", {"seconds": config.start_timeout_s, "process": instance.process})
+                facts = {"seconds": config.start_timeout_s, "process": instance.process}
+                what = p.probed.get(instance.id, "-")
+                fault = Reason("start_timeout", {**facts, "what": what})
                 draft.add(a.StopInstance(instance, min(grace, 2.0), fault))
             else:
                 draft.wake(latest)
