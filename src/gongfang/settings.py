@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,7 +29,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """An outside PostgreSQL (15 or newer) in place of the embedded one: `postgresql://USER:PASSWORD@HOST:PORT/DB`,
     or with `?host=/folder` of a Unix socket. It holds secrets, so it is never logged."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much the control plane writes to its log."""
     upload_limit: int = Field(default=8 << 30, gt=0)
     """The largest package, in bytes."""
     build_memory_mb: int = Field(default=2048, ge=64)

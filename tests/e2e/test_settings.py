@@ -43,7 +43,14 @@ def test_an_outside_database_serves_instead_of_the_embedded_one(platform: Platfo
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("GONGFANG_API_PORT", "99999"), ("GONGFANG_DATABASE_URL", "mysql://x")]
+    ("variable", "value"),
+    [
+        ("GONGFANG_API_PORT", "99999"),
+        ("GONGFANG_DATABASE_URL", "mysql://x"),
+        ("GONGFANG_DATABASE_URL", "postgresql://a:secret@127.0.0.1:1/x"),
+        ("GONGFANG_LOG_LEVEL", "loud"),
+        ("GONGFANG_PORT_RANGE", "1-2"),
+    ],
 )
 def test_a_wrong_setting_is_named_without_a_traceback(variable: str, value: str) -> None:
     other = Platform(fresh_home(), environment={variable: value})
@@ -52,7 +59,10 @@ def test_a_wrong_setting_is_named_without_a_traceback(variable: str, value: str)
         assert done.returncode != 0
         assert variable.removeprefix("GONGFANG_").lower() in (done.stdout + done.stderr).lower()
         assert "Traceback" not in done.stdout + done.stderr
+        assert "secret" not in done.stdout + done.stderr
     finally:
+        other.environment.clear()
+        other.down()
         shutil.rmtree(other.home.parent)
 
 

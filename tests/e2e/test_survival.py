@@ -108,6 +108,8 @@ def test_two_homes_run_side_by_side(platform: Platform, fragile: Platform, hello
         fragile.get(fragile.host(name))
     fragile.up()
     wait_until(lambda: fragile.get(fragile.host(name))[0] == 200, what="the app is started again by up")
+    app = fragile.client.apps.get(name)
+    assert {i.state for i in fragile.client.apps.instances(app.id, ended=True)} == {"ready", "exited"}  # not crashed
 
 
 def test_a_second_up_says_that_it_runs_and_down_twice_is_down_once(fragile: Platform) -> None:

@@ -18,11 +18,13 @@ from gongfang.api.services import ApiServices, PlatformPart, PlatformState
 from gongfang.blobs import ObjectBlobs
 from gongfang.builders import DropletCache, host_config
 from gongfang.domain.clock import utc_now
-from gongfang.domain.errors import Conflict, GongfangError, Reason
+from gongfang.domain.errors import Conflict, GongfangError, Reason, Unavailable
+from gongfang.domain.messages import words
 from gongfang.domain.values import App, Instance, InstanceState
 from gongfang.edge.envoy import EnvoyEdge
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
+from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
@@ -34,7 +36,7 @@ from gongfang.reconcile.workloads import PlatformFacts
 from gongfang.runtimes.interface import Mount
 from gongfang.runtimes.local import LocalRuntime
 from gongfang.settings import Settings
-from gongfang.state import Database, Hub, Keyring, migrate
+from gongfang.state import Database, Hub, Keyring, migrate, reachable
 from gongfang.toolbox import WheelToolbox
 
 log = structlog.get_logger()
@@ -70,6 +72,9 @@ class Platform:
         """Starts everything, calls `ready`, and runs until `stop` is set. Apps, Envoy and PostgreSQL run on."""
         async with AsyncExitStack() as stack:
             await self._open(stack)
+            self._say_what_is_missing()
+            log.info("control plane ready", home=str(self._home.root))
+            stack.callback(log.info, "control plane stops; apps, edge and database run on")
             ready()
             waiting = asyncio.create_task(stop.wait())
             await asyncio.wait([waiting, *self._background], return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +82,14 @@ class Platform:
             for task in self._background:
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     raise error
+
+    def _say_what_is_missing(self) -> None:
+        """What this machine can't enforce is said at every start, as `status` says it."""
+        missing = [g for g in self._runtime.capabilities().guarantees if not g.enforced]
+        if missing:
+            self._say("not_enforced", {})
+        for guarantee in missing:
+            self._say("not_enforced_one", {"what": words(guarantee.why, guarantee.facts, language())})
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, home = self._settings, self._home
@@ -147,12 +160,23 @@ class Platform:
             url = str(self._settings.database_url).split("://", 1)[1]
             url = f"postgresql+asyncpg://{url}"
         else:
-            self._say("starting_part", {"part": "PostgreSQL"})
             tool = await self._toolbox.ensure("postgres")
-            await self._keep(ServerKeeper(self._runtime, postgres(self._home, tool.executables)))
+            server = postgres(self._home, tool.executables)
+            await self._keep(ServerKeeper(self._runtime, server, self._starting("PostgreSQL")))
             url = database_url(self._home)
+        await self._reach(url)
         await migrate(url)
         return url
+
+    def _starting(self, part: str) -> Callable[[], None]:
+        return lambda: self._say("starting_part", {"part": part})
+
+    @staticmethod
+    async def _reach(url: str) -> None:
+        try:
+            await reachable(url)
+        except Unavailable as error:
+            raise Unavailable("database_unreachable", what=str(error.__cause__ or error)) from None
 
     async def _tokens(self) -> None:
         """The administrator's first token, and another where its file was lost."""
@@ -163,7 +187,6 @@ class Platform:
             self._home.write_secret(self._home.admin_token, token)
 
     async def _open_edge(self) -> EnvoyEdge:
-        self._say("starting_part", {"part": "Envoy"})
         settings = self._settings
         config = envoy_config(self._home, settings.edge_host, settings.edge_port)
         tool = await self._toolbox.ensure("envoy")
@@ -173,7 +196,7 @@ class Platform:
         running = [w for w in await self._runtime.list() if w.labels.get("server") == "envoy" and w.exit is None]
         if not any(w.labels.get("fingerprint") == server.fingerprint for w in running):
             _listen(settings.edge_host, settings.edge_port, "GONGFANG_EDGE_PORT", probe=not running).close()
-        await self._keep(ServerKeeper(self._runtime, server))
+        await self._keep(ServerKeeper(self._runtime, server, self._starting("Envoy")))
         return edge
 
     async def _reconcilers(self) -> AppReconciler:
@@ -265,9 +288,15 @@ class Platform:
         return checks
 
     async def _until_ready(self) -> None:
-        async with asyncio.timeout(60):
-            while not all(ok for ok, _ in (await self._ready()).values()):  # noqa: ASYNC110  (several conditions)
-                await asyncio.sleep(0.02)
+        latest = asyncio.get_running_loop().time() + 60
+        while True:
+            waiting = [reason for ok, reason in (await self._ready()).values() if not ok]
+            if not waiting:
+                return
+            if asyncio.get_running_loop().time() > latest:
+                reason = waiting[0] or Reason("internal", {})
+                raise Unavailable(reason.code, retry_after=1, **reason.facts)
+            await asyncio.sleep(0.02)
 
     async def _state(self) -> PlatformState:
         checks = await self._ready()

@@ -15,20 +15,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from gongfang.domain.errors import GongfangError, Invalid
-from gongfang.domain.messages import Language, words
+from gongfang.domain.messages import words
 from gongfang.main.home import Home
+from gongfang.main.terminal import language
 from gongfang.settings import Settings
 
 STOP_GRACE_S = 10.0
 START_TIMEOUT_S = 600.0  # the first start fetches the servers
-
-
-def language() -> Language:
-    """Of the terminal: GONGFANG_LANG, else LANG."""
-    told = os.environ.get("GONGFANG_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
-    return "zh-CN" if told.lower().startswith("zh") else "en"
 
 
 def _say(code: str, facts: Mapping[str, str | int | float]) -> None:
@@ -39,6 +35,8 @@ def _read_settings() -> Settings:
     """The settings. Raises `Invalid("setting_wrong")` naming the variable; its value is not shown: it may be secret."""
     try:
         return Settings()
+    except SettingsError as error:
+        raise Invalid("setting_wrong", variable="GONGFANG_*", what=str(error)) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         variable = "GONGFANG_" + "_".join(str(part) for part in first["loc"]).upper()

@@ -19,7 +19,6 @@ from gongfang.domain.values import (
     Domain,
     DomainStatus,
     Droplet,
-    ExitInfo,
     Instance,
     InstanceState,
     Operation,
@@ -139,17 +138,18 @@ class AppWriter:
     async def record_end(
         self,
         app: App,
-        instance: Instance,
-        exit_info: ExitInfo,
-        ended_at: datetime | None,
+        end: a.RecordEnd,
         memory_mb: int,
         output: str,
     ) -> None:
+        """How it ended. One that was told to, by whomever, has `exited`; any other has crashed, for a reason."""
+        instance = end.instance
         async with self._database.writing() as tx:
             now = await tx.lock(Instance, instance.id)
             if now is None or now.state.ended:
                 return
-            told = now.state.leaving and now.reason is None
+            exit_info = end.exit
+            told = now.reason is None and (now.state.leaving or end.told)
             state = InstanceState.exited if told else InstanceState.crashed
             fault = now.reason if now.state is InstanceState.stopping else None
             reason = None if told else fault or exit_reason(exit_info, memory_mb=memory_mb)
@@ -158,7 +158,7 @@ class AppWriter:
                 instance.id,
                 state=state,
                 exit=exit_info,
-                ended_at=ended_at or self._clock(),
+                ended_at=end.ended_at or self._clock(),
                 reason=reason,
                 last_output=None if told else output,
             )

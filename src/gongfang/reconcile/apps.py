@@ -174,7 +174,7 @@ class AppReconciler:
                 continue
             seen = await self._runtime.observe(instance.id)
             if seen.phase is Phase.ended:
-                ended[instance.id] = Ended(seen.exit or ExitInfo(None, lost=True), seen.ended_at)
+                ended[instance.id] = Ended(seen.exit or ExitInfo(None, lost=True), seen.ended_at, seen.told)
             elif seen.phase is Phase.unknown and (instance.started_at is not None or instance.state.leaving):
                 ended[instance.id] = Ended(ExitInfo(None, lost=True), None)
         return ended
@@ -251,11 +251,11 @@ class AppReconciler:
                 return True
             case a.StopInstance(instance, grace, fault):
                 return await self._stop(instance, grace, fault)
-            case a.RecordEnd(instance, exit_info, ended_at):
+            case a.RecordEnd(instance):
                 output = await self._last_output(instance.id)
                 release = seen.picture.releases.get(instance.release_id)
                 memory = release.config.process(instance.process).memory_mb if release else 0
-                await self._writer.record_end(app, instance, exit_info, ended_at, memory, output)
+                await self._writer.record_end(app, action, memory, output)
                 self._health.forget(instance.id)
                 return True
             case a.ForgetInstance(instance):
@@ -366,6 +366,6 @@ def edge_app(app: App, domains: Sequence[Domain], instances: Sequence[Instance])
         app_id=app.id,
         hosts=tuple(sorted(d.domain for d in domains)),
         endpoints=tuple(sorted(endpoints)),
-        serving=app.desired.value == "started" and not app.destroying,
+        serving=app.desired.value == "started" and not app.destroying and app.scale.get(_ROUTED, 0) > 0,
         name=app.name,
     )

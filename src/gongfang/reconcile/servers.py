@@ -44,8 +44,10 @@ class Server:
 class ServerKeeper:
     """Keeps one server running. `state` is for people: `starting`, `ok`, `down`."""
 
-    def __init__(self, runtime: Runtime, server: Server) -> None:
+    def __init__(self, runtime: Runtime, server: Server, launching: Callable[[], None] = lambda: None) -> None:
+        """`launching`: called when it has to be started, since none runs that could be adopted."""
         self.server = server
+        self._launching = launching
         self.state = "starting"
         self.detail = ""
         self._runtime = runtime
@@ -94,6 +96,7 @@ class ServerKeeper:
         return found
 
     async def _launch(self) -> str:
+        self._launching()
         workload_id = f"{self.server.name}-{new_id('srv')}"
         labels = {"server": self.server.name, "fingerprint": self.server.fingerprint}
         await self._runtime.start(replace(self.server.spec, id=workload_id, kind=WorkloadKind.platform, labels=labels))

@@ -380,12 +380,17 @@ class Database:
 _AWAY = ("08", "40", "53", "57P")
 
 
+_UNIQUE = "23505"  # SQLSTATE unique_violation
+
+
 @contextmanager
 def _translated():
     """The driver's errors in the platform's words."""
     try:
         yield
     except IntegrityError as error:
+        if _sqlstate(error.orig) != _UNIQUE:
+            raise
         raise Conflict("name_taken") from error
     except (InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable("database_away", retry_after=2) from error

@@ -48,7 +48,12 @@ register(
             "The platform did not start. The end of {log}:\n{output}",
             "平台启动失败。{log} 的最后内容：\n{output}",
         ),
-        "not_enforced": ("Not enforced on this machine: {name} ({why})", "本机无法保证：{name}（{why}）"),
+        "not_enforced": ("Not enforced on this machine:", "本机无法保证："),
+        "not_enforced_one": ("! {what}", "！{what}"),
+        "database_unreachable": (
+            "The database cannot be reached ({what}). Check the address, user and password in GONGFANG_DATABASE_URL.",
+            "无法连接数据库（{what}）。请检查 GONGFANG_DATABASE_URL 中的地址、用户名和密码。",
+        ),
         "part_database": ("PostgreSQL", "PostgreSQL 数据库"),
         "part_edge": ("Envoy, the edge", "边缘代理 Envoy"),
         "part_control": ("Control plane", "控制面"),

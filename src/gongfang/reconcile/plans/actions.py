@@ -113,6 +113,7 @@ class RecordEnd:
     instance: Instance
     exit: ExitInfo
     ended_at: datetime | None
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

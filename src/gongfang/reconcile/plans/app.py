@@ -55,6 +55,7 @@ class Ended:
 
     exit: ExitInfo
     at: datetime | None
+    told: bool = False  # somebody had it stopped: `gongfang down`, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +343,7 @@ def _record_ends(p: Picture, draft: _Draft) -> None:
     for instance in p.instances:
         ended = p.ended.get(instance.id)
         if ended is not None and not instance.state.ended:
-            draft.add(a.RecordEnd(instance, ended.exit, ended.at))
+            draft.add(a.RecordEnd(instance, ended.exit, ended.at, ended.told))
 
 
 def _leave(p: Picture, draft: _Draft) -> None:
