@@ -7,7 +7,7 @@ dies of, a row tells what may be running. The reverse holds for ends: a workload
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -118,7 +118,11 @@ class AppReconciler:
             if not moved:
                 later = self._next_look(seen, plan)
                 if later is None:
-                    self._at_rest.note(seen.picture.app, seen.picture.instances, seen.domains)
+                    now = plan.observed
+                    app = replace(
+                        seen.picture.app, state=now.state, reason=now.reason, observed_generation=now.generation
+                    )
+                    self._at_rest.note(app, seen.picture.instances, seen.domains)
                 return later
         return 0.0
 

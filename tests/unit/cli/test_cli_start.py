@@ -64,8 +64,11 @@ def test_ctrl_c_is_130(platform: Platform) -> None:
     platform.add_app("line-3")
     platform.streams["/apps/line-3/logs"] = [["id: 1\nevent: line\ndata: " + LINE + "\n\n"], *[[] for _ in range(99)]]
     environment = {**os.environ, "GONGFANG_URL": platform.url, "PYTHONUNBUFFERED": "1"}
+    # A shell's `&` has children ignore Ctrl-C, which these tests may be the child of.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    run = "from gongfang.cli.__main__ import main; main()"
     with subprocess.Popen(
-        [sys.executable, "-m", "gongfang.cli", "logs", "-f", "line-3"],
+        [sys.executable, "-c", f"{heed}; {run}", "logs", "-f", "line-3"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
