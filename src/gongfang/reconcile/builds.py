@@ -32,6 +32,7 @@ from gongfang.state import Database
 log = structlog.get_logger()
 
 MB = 1024 * 1024
+LOST_AGAIN = 2  # times that a build whose sandbox disappeared is begun anew
 KEPT_BUILDS = 10  # ended builds of an app whose logs are kept
 
 
@@ -130,6 +131,13 @@ class BuildReconciler:
         try:
             plan = await self._prepare(build, package, folder)
             reason = await self._run(build, app, plan, folder)
+            for _ in range(LOST_AGAIN):
+                if reason is None or reason.code != "build_lost":
+                    break
+                # A reboot, or a control plane that died while the sandbox was made: nobody's fault, begun anew.
+                await asyncio.to_thread((folder / "plan.json").unlink, missing_ok=True)
+                plan = await self._prepare(build, package, folder)
+                reason = await self._run(build, app, plan, folder)
             if reason is None:
                 await self._succeed(build, app, plan, Tree(folder / "app", package.filename))
             else:
