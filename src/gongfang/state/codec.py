@@ -14,7 +14,6 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gongfang.domain import values
-from gongfang.domain.errors import Reason
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
@@ -132,5 +131,3 @@ NOUNS: dict[type[Any], Table] = {
     values.Operation: tables.operations,
     values.Event: tables.events,
 }
-
-assert Reason  # its JSON shape {"code", "facts"} is what the JSONB columns `reason` and `failed` hold
