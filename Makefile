@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run down test check unit e2e lock bench format
+.PHONY: help setup run down test test-trust check unit lock bench format
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ unit: setup ## Unit tests alone
 
 test: check ## Everything that must pass
 	@$(BIN)/python -m pytest tests/contract tests/api tests/e2e
+
+test-trust: setup ## What takes long: kills, hostile apps, backup and restore, conformance of the whole
+	@$(BIN)/python -m pytest tests/trust
 
 format: setup ## Put the code into its one format
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
