@@ -129,15 +129,15 @@ class BuildReconciler:
     async def _build(self, build: Build, app: App, package: Package) -> None:
         folder = self._settings.folder / build.id
         try:
-            plan = await self._prepare(build, package, folder)
-            reason = await self._run(build, app, plan, folder)
-            for _ in range(LOST_AGAIN):
-                if reason is None or reason.code != "build_lost":
+            tries = 0
+            while True:
+                plan = await self._prepare(build, package, folder)
+                reason = await self._run(build, app, plan, folder)
+                tries += 1
+                if reason is None or reason.code != "build_lost" or tries > LOST_AGAIN:
                     break
                 # A reboot, or a control plane that died while the sandbox was made: nobody's fault, begun anew.
                 await asyncio.to_thread((folder / "plan.json").unlink, missing_ok=True)
-                plan = await self._prepare(build, package, folder)
-                reason = await self._run(build, app, plan, folder)
             if reason is None:
                 await self._succeed(build, app, plan, Tree(folder / "app", package.filename))
             else:
