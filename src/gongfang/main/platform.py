@@ -17,7 +17,7 @@ from gongfang.api.app import create_api
 from gongfang.api.services import ApiServices, PlatformPart, PlatformState
 from gongfang.blobs import ObjectBlobs
 from gongfang.builders import DropletCache, host_config
-from gongfang.domain.clock import utc_now
+from gongfang.domain.clock import SteadyClock
 from gongfang.domain.errors import Conflict, GongfangError, Reason, Unavailable
 from gongfang.domain.messages import words
 from gongfang.domain.values import App, Instance, InstanceState
@@ -28,6 +28,7 @@ from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
+from gongfang.reconcile.clock import watch_clock
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
 from gongfang.reconcile.servers import ServerKeeper
@@ -62,6 +63,7 @@ class Platform:
         self._home = home
         self._say = say
         self._hub = Hub()
+        self._clock = SteadyClock()
         self._closing = asyncio.Event()
         self._toolbox = WheelToolbox()
         self._workers: list[KeyedWorkers] = []
@@ -101,7 +103,11 @@ class Platform:
         self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs")
         self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
         self._runtime = LocalRuntime(
-            home.runtime, tool=self._toolbox.ensure, droplet=self._droplets.path, port_range=settings.port_range
+            home.runtime,
+            tool=self._toolbox.ensure,
+            droplet=self._droplets.path,
+            port_range=settings.port_range,
+            clock=self._clock,
         )
         await self._runtime.open()
         stack.push_async_callback(self._runtime.close)
@@ -180,9 +186,9 @@ class Platform:
 
     async def _tokens(self) -> None:
         """The administrator's first token, and another where its file was lost."""
-        token = await bootstrap(self._database_, utc_now, "Asia/Shanghai")
+        token = await bootstrap(self._database_, self._clock, "Asia/Shanghai")
         if token is None and not self._home.admin_token.exists():
-            token = await mint_admin_token(self._database_, utc_now)
+            token = await mint_admin_token(self._database_, self._clock)
         if token is not None:
             self._home.write_secret(self._home.admin_token, token)
 
@@ -202,7 +208,7 @@ class Platform:
     async def _reconcilers(self) -> AppReconciler:
         settings, home, database, runtime = self._settings, self._home, self._database_, self._runtime
         facts = PlatformFacts(settings.base_domain, self._edge_url)
-        apps = AppReconciler(database, runtime, self._edge, utc_now, facts)
+        apps = AppReconciler(database, runtime, self._edge, self._clock, facts)
         await self._edge.replace_all(await apps.edge_apps())
         await remove_orphans(database, runtime)
         configuration = host_config(os.environ, Path.home())
@@ -211,7 +217,7 @@ class Platform:
             runtime,
             self._blobs,
             self._droplets,
-            utc_now,
+            self._clock,
             BuildSettings(
                 folder=home.root / "builds",
                 cache=home.root / "cache",
@@ -222,15 +228,16 @@ class Platform:
                 mounts=tuple(Mount(shown.source, shown.target) for shown in configuration.shown),
             ),
         )
-        tasks = TaskReconciler(database, runtime, utc_now, facts)
+        tasks = TaskReconciler(database, runtime, self._clock, facts)
         # Before the first sweep: an end is seen by it, or told.
         self._spawn_for_ever(lambda: relay_ends(database, runtime), "ends")
+        self._spawn_for_ever(lambda: watch_clock(database, self._clock), "clock")
         for kind, handler, keys in (
             ("app", apps, apps.to_look_at),
             ("build", builds, builds.unfinished),
             ("task", tasks, tasks.unfinished),
         ):
-            workers = KeyedWorkers(kind, handler, keys, self._hub, utc_now, sweep_s=settings.sweep_s)
+            workers = KeyedWorkers(kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s)
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
         return apps
@@ -244,7 +251,7 @@ class Platform:
     def _api(self) -> _Server:
         services = ApiServices(
             database=self._database_,
-            clock=utc_now,
+            clock=self._clock,
             blobs=self._blobs,
             runtime=self._runtime,
             base_domain=self._settings.base_domain,
@@ -282,7 +289,7 @@ class Platform:
         status = self._edge.status()
         edge_ok = status.connected and status.acknowledged
         checks["edge"] = (edge_ok, None if edge_ok else Reason("edge_waiting", {}))
-        latest = utc_now() - timedelta(seconds=self._settings.sweep_s * 3 + 10)
+        latest = self._clock() - timedelta(seconds=self._settings.sweep_s * 3 + 10)
         swept = all(w.last_sweep is not None and w.last_sweep > latest for w in self._workers)
         checks["reconciler"] = (swept, None if swept else Reason("sweep_waiting", {}))
         return checks

@@ -6,7 +6,7 @@ Most questions are "the one with this id" and "those whose fields equal this": `
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import orjson
@@ -325,6 +325,14 @@ class Writing(Reading):
         table = tables.users
         await self._connection.execute(
             update(table).where(table.c.id == user_id).values(failed_logins=failed, locked_until=locked_until)
+        )
+
+    async def move_lock_outs(self, by: timedelta) -> None:
+        """Puts on the ends of all lock-outs, when the machine's clock was put on."""
+        table = tables.users
+        moved = table.c.locked_until + by
+        await self._connection.execute(
+            update(table).where(table.c.locked_until.is_not(None)).values(locked_until=moved)
         )
 
     async def set_password(self, user_id: str, password_hash: str) -> None:

@@ -41,20 +41,26 @@ def leave(p: Picture, draft: Draft) -> None:
         elif instance.started_at is None:
             draft.add(a.LaunchInstance(instance))
         elif instance.state is InstanceState.starting and config is not None:
-            latest = instance.started_at + timedelta(seconds=config.start_timeout_s)
-            if p.now >= latest:
+            if _since(instance.started_at, p.now) >= config.start_timeout_s:
                 facts = {"seconds": config.start_timeout_s, "process": instance.process}
                 what = p.probed.get(instance.id, "-")
                 fault = Reason("start_timeout", {**facts, "what": what})
                 draft.add(a.StopInstance(instance, min(grace, 2.0), fault))
             else:
-                draft.wake(latest)
+                draft.wake(instance.started_at + timedelta(seconds=config.start_timeout_s))
+
+
+def _since(moment: datetime, now: datetime) -> float:
+    """Seconds since then. A moment of the future is of before the clock was put back, while nobody moved it along:
+    how long ago it was is not known, and taken to be as long as it is ahead. So no wait lasts until the clock has
+    caught up, which may be years."""
+    return abs((now - moment).total_seconds())
 
 
 def _drained(p: Picture, instance: Instance, drain_s: float) -> bool:
     if instance.port is None or instance.leaving_at is None:
         return True
-    waited = (p.now - instance.leaving_at).total_seconds()
+    waited = _since(instance.leaving_at, p.now)
     if waited >= drain_s:
         return True
     count = p.in_flight.get(instance.id)
@@ -101,8 +107,11 @@ def _restart(p: Picture, process: str, index: int) -> tuple[int, datetime | None
     ]
     if not here:
         return 0, None
-    last = max(here, key=lambda i: (i.ended_at or p.now, i.id))
+    # One that ended in the future did so before the clock was put back: any other is newer.
+    last = max(here, key=lambda i: ((ended := i.ended_at or p.now) <= p.now, ended, i.id))
     ended = last.ended_at or p.now
+    if ended > p.now:
+        return last.restarts + 1, None
     if last.ready_at is not None and (ended - last.ready_at).total_seconds() >= STEADY_S:
         return 0, None
     delay = min(FIRST_RESTART_S * 2.0 ** min(last.restarts, 20), LONGEST_RESTART_S)

@@ -1,0 +1,59 @@
+"""When the clock jumps, what is under way moves along, in the real database."""
+
+from datetime import datetime, timedelta
+
+from gongfang.domain.clock import SteadyClock
+from gongfang.domain.values import Instance, InstanceState, Operation
+from gongfang.reconcile.clock import move_along
+from tests.api.conftest import Api, World, new_name
+
+YEARS = timedelta(days=3000)
+
+
+def test_deadlines_and_beginnings_are_put_on_and_ends_stay(world: World, admin: Api) -> None:
+    app = admin.data("POST", "/apps", 201, json={"name": new_name()})
+    admin.data("POST", f"/apps/{app['id']}/package", 201, params={"filename": "app.py"}, content=b"print(1)")
+    operation = admin.data("POST", f"/apps/{app['id']}/start", 202, json={})["operation"]
+    database, now = world.services.database, world.clock()
+
+    async def instances() -> None:
+        async with database.writing() as tx:
+            for name, state in (("alive", InstanceState.starting), ("ended", InstanceState.crashed)):
+                instance = Instance(f"{app['id']}-{name}", app["id"], "r", 0, "web", 0, state, now, started_at=now)
+                await tx.insert(instance)
+
+    async def one(noun: type, key: str):
+        async with database.reading() as tx:
+            return await tx.one(noun, key)
+
+    world.do(instances())
+    before = world.do(one(Operation, operation["id"]))
+    clock = SteadyClock(world.clock)
+    assert world.do(move_along(database, clock, YEARS)) >= 2
+    try:
+        assert world.do(one(Operation, operation["id"])).deadline == before.deadline + YEARS
+        assert world.do(one(Instance, f"{app['id']}-alive")).started_at == now + YEARS
+        assert world.do(one(Instance, f"{app['id']}-ended")).started_at == now
+        (event,) = admin.data("GET", "/events", params={"tag": "platform:clock:jumped", "limit": 1})["items"]
+        assert event["data"]["seconds"] == YEARS.total_seconds()
+        assert abs(datetime.fromisoformat(event["at"]) - (now + YEARS)) < timedelta(minutes=1)
+    finally:
+        world.do(move_along(database, clock, -YEARS))
+
+
+def test_a_lock_out_lasts_as_long_as_it_should(world: World, admin: Api) -> None:
+    name = new_name("u")
+    admin.data("POST", "/users", 201, json={"name": name, "password": "long enough to pass"})
+    anybody = world.client(None)
+    for _ in range(5):
+        anybody.code("POST", "/auth/login", 401, json={"username": name, "password": "guessed"})
+    right = {"username": name, "password": "long enough to pass"}
+    anybody.code("POST", "/auth/login", 401, json=right)
+    clock = SteadyClock(world.clock)
+    world.do(move_along(world.services.database, clock, -YEARS))
+    try:
+        world.clock.ahead = timedelta(minutes=16) - YEARS
+        anybody.data("POST", "/auth/login", 201, json=right)
+    finally:
+        world.clock.ahead = timedelta()
+        world.do(move_along(world.services.database, clock, YEARS))
