@@ -1,5 +1,6 @@
 """Apps over HTTP: names, pages, `If-Match`, retries with a key, waiting for operations."""
 
+import hashlib
 import threading
 from datetime import timedelta
 
@@ -160,22 +161,53 @@ def test_many_at_once_with_one_key_do_it_once(world: World, admin: Api) -> None:
     assert len(admin.data("GET", f"/apps?name={body['name']}")["items"]) == 1
 
 
-def test_a_claim_left_by_a_crash_is_free_after_ten_minutes(world: World, admin: Api) -> None:
-    body = {"name": new_name("i")}
-    key = new_name("k")
-    admin.post("/apps", json=body, headers={"idempotency-key": key})
+def _crashed(world: World, admin: Api, key: str, changes: str) -> None:
+    """Makes the stored claim of a creation what a crash leaves behind."""
+    user_id = admin.data("GET", "/whoami")["user"]["id"]
+    name = hashlib.sha256("\0".join((user_id, "POST", "/api/v1/apps", key)).encode()).hexdigest()
 
-    async def unanswer() -> None:
+    async def change() -> None:
         from sqlalchemy import text
 
         async with world.services.database._engine.begin() as connection:  # pyright: ignore[reportPrivateUsage]
-            await connection.execute(text("UPDATE idempotency SET status = NULL, body = NULL"))
+            statement = text(f"UPDATE idempotency SET status = NULL, body = NULL, {changes} WHERE key = '{name}'")
+            assert (await connection.execute(statement)).rowcount == 1
 
-    world.do(unanswer())
-    busy = admin.post("/apps", json=body, headers={"idempotency-key": key})
+    world.do(change())
+
+
+def test_a_call_that_was_done_but_not_answered_is_not_done_again(world: World, admin: Api) -> None:
+    body = {"name": new_name("i")}
+    key = {"idempotency-key": new_name("k")}
+    app = admin.data("POST", "/apps", 201, json=body, headers=key)
+    _crashed(world, admin, key["idempotency-key"], "owner = 'gone'")
+    lost = envelope(admin.post("/apps", json=body, headers=key), 409)
+    assert lost["code"] == "idempotency_answer_lost" and app["id"] in lost["message"]
+    world.clock.ahead = timedelta(minutes=11)
+    assert admin.code("POST", "/apps", 409, json=body, headers=key) == "idempotency_answer_lost"
+    start = f"/apps/{app['id']}/package"
+    assert admin.data("GET", start + "s")["items"] == []
+
+
+def test_a_claim_of_a_control_plane_that_died_before_it_did_anything_is_free(world: World, admin: Api) -> None:
+    body = {"name": new_name("i")}
+    key = {"idempotency-key": new_name("k")}
+    app = admin.data("POST", "/apps", 201, json=body, headers=key)
+    admin.data("DELETE", f"/apps/{app['id']}", 202)
+    again = {"name": new_name("i")}
+    _crashed(world, admin, key["idempotency-key"], "owner = 'gone', done = NULL")
+    assert admin.data("POST", "/apps", 201, json=again, headers=key)["name"] == again["name"]
+
+
+def test_one_that_is_being_worked_on_is_said_to_be(world: World, admin: Api) -> None:
+    body = {"name": new_name("i")}
+    key = {"idempotency-key": new_name("k")}
+    admin.data("POST", "/apps", 201, json=body, headers=key)
+    _crashed(world, admin, key["idempotency-key"], "done = NULL")
+    busy = admin.post("/apps", json=body, headers=key)
     assert envelope(busy, 409)["code"] == "idempotency_in_progress" and busy.headers["retry-after"] == "1"
     world.clock.ahead = timedelta(minutes=11)
-    assert "idempotency" not in admin.code("POST", "/apps", 409, json=body, headers={"idempotency-key": key})
+    assert "idempotency" not in admin.code("POST", "/apps", 409, json=body, headers=key)
 
 
 def _wait(world: World, app_id: str, status: int, result: list[JsonObject]) -> None:

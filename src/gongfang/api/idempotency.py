@@ -1,12 +1,20 @@
 """`Idempotency-Key`: a POST that is sent again gets the first answer again, and is done once.
 
-A key is claimed before the work and answered after it, in transactions of their own: what a crash leaves claimed and
-unanswered is free again after ten minutes. An answer is kept for a day. A 5xx frees the key, so that trying again does
-try again. Keys are a user's own, for one method and path.
+A key is claimed before the work and answered after it, in transactions of their own; the work's own transaction marks
+the key as done (`operations.context`). So after a crash anywhere between, the same call sent again is not done twice:
+
+- claimed by a control plane that is gone, not done: it is done now;
+- done, and the answer was lost: `idempotency_answer_lost` names what was made, and nothing is done;
+- being worked on: `idempotency_in_progress`, and the client tries again.
+
+An answer is kept for a day. A 5xx frees the key where nothing was done, so that trying again does try again. Keys are
+a user's own, for one method and path. One control plane works in a home, so an owner that isn't this one is gone.
 """
 
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -30,13 +38,15 @@ class Replays:
 
     def __init__(self) -> None:
         self._purged_at: datetime | None = None
+        self._owner = secrets.token_hex(16)
 
     async def answer(
         self, call: KnownCall, key: str, body: bytes | None, work: Callable[[], Awaitable[Response]]
     ) -> Response:
         """The stored answer, or the work's. `body` None: an upload, which is not part of the fingerprint.
 
-        Raises `Invalid("idempotency_key_reused")`, `Conflict("idempotency_in_progress")`.
+        Raises `Invalid("idempotency_key_reused")`, `Conflict("idempotency_in_progress")`,
+        `Conflict("idempotency_answer_lost")`.
         """
         if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
             raise Invalid("idempotency_key_invalid")
@@ -44,6 +54,8 @@ class Replays:
         earlier = await self._claim(call, name, _fingerprint(call.request, body))
         if earlier is not None:
             return _replay(earlier)
+        caller = replace(call.context.caller, claim=name)
+        call.request.state.call = replace(call, context=replace(call.context, caller=caller))
         try:
             response = await work()
         except BaseException:
@@ -65,19 +77,28 @@ class Replays:
         async with call.services.database.writing() as tx:
             if self._purged_at is None or now - self._purged_at > _PURGE_EVERY:
                 self._purged_at = now
-                await tx.forget_idempotency(before=now - _KEPT)
-            if await tx.claim_idempotency(name, fingerprint, now):
+                await tx.purge_idempotency(now - _KEPT)
+            if await tx.claim_idempotency(name, fingerprint, now, self._owner):
                 return None
             found = await tx.idempotent(name)
-            if found is not None and now - found.created_at > (_WORKING if found.status is None else _KEPT):
-                await tx.forget_idempotency(key=name)
-                if await tx.claim_idempotency(name, fingerprint, now):
+            if found is not None and self._is_over(found, now):
+                await tx.forget_idempotency(name, found.fingerprint)
+                if await tx.claim_idempotency(name, fingerprint, now, self._owner):
                     return None
         if found is not None and found.fingerprint != fingerprint:
             raise Invalid("idempotency_key_reused")
-        if found is None or found.status is None:
+        if found is not None and found.status is not None:
+            return found
+        if found is None or (found.owner == self._owner and now - found.created_at <= _WORKING):
             raise Conflict("idempotency_in_progress")
-        return found
+        raise Conflict("idempotency_answer_lost", object=found.done or "-")
+
+    def _is_over(self, found: Idempotent, now: datetime) -> bool:
+        """Whether the key is free: its answer is old, or nobody works on it and nothing was done."""
+        age = now - found.created_at
+        if found.status is not None or found.done is not None:
+            return age > _KEPT
+        return age > _WORKING or found.owner != self._owner
 
     async def _keep(self, call: KnownCall, name: str, response: Response) -> None:
         answer = {"answer": orjson.loads(response.body), "etag": response.headers.get("etag")}
@@ -86,7 +107,7 @@ class Replays:
 
     async def _forget(self, call: KnownCall, name: str) -> None:
         async with call.services.database.writing() as tx:
-            await tx.forget_idempotency(key=name)
+            await tx.forget_idempotency(name)
 
 
 def _name(call: KnownCall, key: str) -> str:

@@ -12,12 +12,13 @@ from gongfang.state import Database, Reading, Scope, Writing
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody known, with one token. `source`: the client's address. `language`: of the answers."""
+    """Somebody known, with one token. `source`: the client's address. `claim`: its idempotency key, as stored."""
 
     user: User
     token: Token
     source: str | None = None
     request_id: str | None = None
+    claim: str | None = None
 
     def permissions(self, place: Place) -> frozenset[Permission]:
         return granted(self.user.bindings, self.token.scopes, place)
@@ -78,7 +79,8 @@ class Context:
         object_id: str | None = None,
         data: JsonObject | None = None,
     ) -> None:
-        """Writes down, in the caller's name, what was done."""
+        """Writes down, in the caller's name, what was done; also under the call's idempotency key, so that a call which
+        is sent again after a crash isn't done again."""
         at = place or (app.place if app else Place())
         await tx.event(
             tag,
@@ -94,6 +96,8 @@ class Context:
             data=data,
             request_id=self.caller.request_id,
         )
+        if self.caller.claim is not None:
+            await tx.mark_idempotency(self.caller.claim, object_id or (app.id if app else ""))
 
 
 async def find_app(tx: Reading, context: Context, ref: str, permission: Permission = Permission.app_read) -> App:

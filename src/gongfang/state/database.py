@@ -225,7 +225,9 @@ class Reading:
             return None
         row = rows[0]
         body = orjson.loads(self._codecs.keyring.open(row["body"])) if row["body"] else None
-        return Idempotent(row["key"], row["fingerprint"], row["status"], body, row["created_at"])
+        return Idempotent(
+            row["key"], row["fingerprint"], row["status"], body, row["created_at"], row["owner"], row["done"]
+        )
 
 
 def _only(row: Mapping[str, Any], codec: Codec[Any]) -> dict[str, Any]:
@@ -302,24 +304,34 @@ class Writing(Reading):
         await self._connection.execute(_INSERT_EVENT, row)
         self.wake("event", tag)
 
-    async def claim_idempotency(self, key: str, fingerprint: str, now: datetime) -> bool:
+    async def claim_idempotency(self, key: str, fingerprint: str, now: datetime, owner: str) -> bool:
         """Whether the key is this call's to answer; False where it is taken already."""
         statement = (
             pg_insert(tables.idempotency)
-            .values(key=key, fingerprint=fingerprint, created_at=now)
+            .values(key=key, fingerprint=fingerprint, created_at=now, owner=owner)
             .on_conflict_do_nothing()
         )
         return (await self._connection.execute(statement)).rowcount == 1
+
+    async def mark_idempotency(self, key: str, done: str) -> None:
+        """In the work's own transaction: it is done if and only if this is seen."""
+        table = tables.idempotency
+        await self._connection.execute(update(table).where(table.c.key == key).values(done=done))
 
     async def answer_idempotency(self, key: str, status: int, body: JsonObject) -> None:
         sealed = self._codecs.keyring.seal(orjson.dumps(body).decode())
         table = tables.idempotency
         await self._connection.execute(update(table).where(table.c.key == key).values(status=status, body=sealed))
 
-    async def forget_idempotency(self, *, key: str | None = None, before: datetime | None = None) -> None:
+    async def forget_idempotency(self, key: str, fingerprint: str | None = None) -> None:
+        """Frees a key under which nothing was done; with `fingerprint` also one of which all is known."""
         table = tables.idempotency
-        condition = table.c.key == key if key is not None else table.c.created_at < before
-        await self._connection.execute(delete(table).where(condition))
+        known = table.c.done.is_(None) if fingerprint is None else table.c.fingerprint == fingerprint
+        await self._connection.execute(delete(table).where(table.c.key == key, known))
+
+    async def purge_idempotency(self, before: datetime) -> None:
+        table = tables.idempotency
+        await self._connection.execute(delete(table).where(table.c.created_at < before))
 
     async def note_login(self, user_id: str, *, failed: int, locked_until: datetime | None) -> None:
         table = tables.users

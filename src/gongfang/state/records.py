@@ -34,10 +34,16 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class Idempotent:
-    """The first answer to a POST with an `Idempotency-Key`; `status` None while it is being worked on."""
+    """The first answer to a POST with an `Idempotency-Key`; `status` None while it is being worked on.
+
+    `owner`: which control plane works on it. `done`: what the work made or changed, written in the work's own
+    transaction: an id, or an empty text where it has none. None: nothing has been done yet.
+    """
 
     key: str
     fingerprint: str  # of method, path and body: another request under the same key is an error
     status: int | None
     body: JsonObject | None
     created_at: datetime
+    owner: str | None
+    done: str | None

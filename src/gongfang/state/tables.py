@@ -300,5 +300,7 @@ idempotency = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("status", Integer),
     Column("body", Text),  # sealed: an answer may hold a fresh token
+    Column("owner", String(40)),
+    Column("done", String(40)),
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
 )

@@ -43,6 +43,11 @@ register(
             "The first request with this Idempotency-Key is still being worked on; try again shortly.",
             "使用该 Idempotency-Key 的首个请求仍在处理，请稍后重试。",
         ),
+        "idempotency_answer_lost": (
+            "The first request with this Idempotency-Key was carried out, but its answer was lost in a crash; "
+            "look at {object}. Nothing was done again.",
+            "使用该 Idempotency-Key 的首个请求已执行，但其应答因故障丢失；请查看 {object}。本次未重复执行。",
+        ),
         "operation_failed": ("The operation failed; look at its steps.", "操作失败，请查看其步骤。"),
         "operation_cancelled": ("The operation was cancelled.", "操作已取消。"),
         "not_ready": ("The platform is not ready; `checks` says what is missing.", "平台尚未就绪，详见 checks。"),
