@@ -145,12 +145,10 @@ def test_what_a_killed_process_left_is_swept_and_what_is_in_use_is_not(tmp_path:
     spool = tmp_path / "spool"
     spool.mkdir()
     (spool / "left.part").write_bytes(b"x")
-    os.utime(spool / "left.part", (1, 1))
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"1"
-        (part,) = spool.glob("*.part")
-        os.utime(part, (1, 1))
+        assert list(spool.glob("*.part"))
         ObjectBlobs(spool, folder=tmp_path / "blobs")
         yield b"2"
 

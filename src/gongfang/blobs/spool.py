@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,7 +19,6 @@ from gongfang.domain.errors import Unavailable
 
 _GATHER = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_STALE_S = 60.0  # a file this young may have been made and not locked yet
 
 
 class Spooled:
@@ -80,23 +78,37 @@ class Spooled:
 @asynccontextmanager
 async def spooled(folder: Path, keep_free: int) -> AsyncGenerator[Spooled]:
     """A new file in the folder, removed at the end unless it was moved away."""
-    path = folder / f"{secrets.token_hex(12)}.part"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+    path, number = _make(folder)
+    with os.fdopen(number, "wb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield Spooled(path, file, keep_free)
         finally:
             path.unlink(missing_ok=True)
 
 
+def _make(folder: Path) -> tuple[Path, int]:
+    """A new file and its descriptor, which holds its lock. A sweep may come between the making and the locking, and
+    take it away: then another is made."""
+    while True:
+        path = folder / f"{secrets.token_hex(12)}.part"
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+            if os.fstat(number).st_nlink:
+                return path, number
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)
+
+
 def sweep(folder: Path) -> None:
-    """Removes files whose writers are gone."""
+    """Removes files whose writers are gone: nobody holds their locks."""
     for path in folder.glob("*.part"):
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - os.fstat(file.fileno()).st_mtime > _STALE_S:
-                    path.unlink()
+                path.unlink()
         except (BlockingIOError, FileNotFoundError):
             continue
 
