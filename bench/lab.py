@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gongfang.client import Client
@@ -50,18 +50,28 @@ def platform() -> Iterator[Lab]:
     """Starts one, and ends it with all that it runs, whatever happens in between."""
     with temporary_folder() as folder:
         api_port, edge_port = free_port(), free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GONGFANG_")}
-        environment |= {
-            "GONGFANG_HOME": str(folder / "home"),
-            "GONGFANG_API_PORT": str(api_port),
-            "GONGFANG_EDGE_PORT": str(edge_port),
-            "GONGFANG_LANG": "en",
-        }
+        environment = _environment(folder / "home", api_port, edge_port)
         try:
             _gongfang(environment, "up", "--detach")
             yield _open(folder / "home", api_port, edge_port)
         finally:
             _gongfang(environment, "down")
+
+
+def revive(lab: Lab) -> Lab:
+    """`gongfang up` again, after its control plane was killed."""
+    _gongfang(_environment(lab.home, lab.api_port, lab.edge_port), "up", "--detach")
+    return replace(lab, control_pid=int((lab.home / "control.lock").read_text()))
+
+
+def _environment(home: Path, api_port: int, edge_port: int) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GONGFANG_")}
+    return environment | {
+        "GONGFANG_HOME": str(home),
+        "GONGFANG_API_PORT": str(api_port),
+        "GONGFANG_EDGE_PORT": str(edge_port),
+        "GONGFANG_LANG": "en",
+    }
 
 
 def _open(home: Path, api_port: int, edge_port: int) -> Lab:

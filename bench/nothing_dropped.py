@@ -42,13 +42,14 @@ def run() -> Report:
         app = lab.client.apps.create("steady", runtime="python")
         _deploy(lab, app.id, 0)
         out = folder / "load.json"
-        with _load(lab.edge_port, app.domain or "", out):
+        with load(lab.edge_port, app.domain or "", out):
             phases = [_quietly("undisturbed"), *_disturbances(lab, app.id), _quietly("undisturbed, after")]
         return _report(json.loads(out.read_text()), phases)
 
 
 @contextmanager
-def _load(port: int, host: str, out: Path) -> Iterator[None]:
+def load(port: int, host: str, out: Path) -> Iterator[None]:
+    """The steady load, for as long as the block lasts; its record is in `out` afterwards."""
     command = [sys.executable, "-m", "bench.load", str(port), host, str(RATE), str(CONNECTIONS), str(out)]
     load = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
