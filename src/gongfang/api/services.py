@@ -8,6 +8,7 @@ from typing import Literal
 from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
+from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.values import JsonObject
 from gongfang.runtimes.interface import Guarantee, Runtime
 from gongfang.state import Database
@@ -38,7 +39,8 @@ class PlatformState:
 class ApiServices:
     """`edge_url`: a host name → the address that a browser opens. `upload_limit`: bytes of one package. `ready`:
     name of a check → whether it holds, and why not. `closing`: set when the server is about to stop; streams and
-    waiting calls end then, so that a graceful shutdown isn't held up by them.
+    waiting calls end then, so that a graceful shutdown isn't held up by them. `https_url`: as `edge_url`, for hosts
+    that have a certificate; None where the edge has no HTTPS port.
     """
 
     database: Database
@@ -50,4 +52,6 @@ class ApiServices:
     platform: Callable[[], Awaitable[PlatformState]]
     ready: Callable[[], Awaitable[Mapping[str, tuple[bool, Reason | None]]]]
     upload_limit: int
+    icp: IcpPolicy = IcpPolicy.optional
+    https_url: Callable[[str], str] | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -4,6 +4,7 @@ from gongfang.api.endpoint import Endpoint
 from gongfang.api.routes import (
     access,
     apps,
+    certificates,
     domains,
     events,
     lifecycle,
@@ -18,6 +19,20 @@ from gongfang.api.routes import (
 
 ROUTES: list[Endpoint] = [
     route
-    for part in (apps, lifecycle, packages, tasks, logs, domains, operations, events, access, users, tree, platform)
+    for part in (
+        apps,
+        lifecycle,
+        packages,
+        tasks,
+        logs,
+        domains,
+        certificates,
+        operations,
+        events,
+        access,
+        users,
+        tree,
+        platform,
+    )
     for route in part.routes.routes
 ] + platform.bare.routes
