@@ -122,6 +122,8 @@ class HttpsReconciler:
             if domain.domain in self._served:
                 await self._take_away(domain_id, domain.domain)
             return None
+        if domain.domain not in self._served and not domain.tls.valid:
+            domain = await self._record(domain, certificate, TlsState.pending)
         if not await self._serve(domain, certificate):
             return REFUSED_RETRY_S
         await self._record(domain, certificate, _SEEN[certificate.state(now)])
@@ -133,8 +135,6 @@ class HttpsReconciler:
         host = domain.domain
         if self._served.get(host) == certificate.fingerprint:
             return True
-        if host not in self._served:
-            await self._record(domain, certificate, TlsState.pending)
         async with self._database.reading() as tx:
             # In this order: where it is replaced in between, what is noted is the older, and it is served once more.
             current = await tx.one(Certificate, certificate.id)
@@ -161,18 +161,22 @@ class HttpsReconciler:
         self._served.pop(host, None)
         self._hosts.pop(domain_id, None)
 
-    async def _record(self, domain: Domain, certificate: Certificate | None, state: TlsState) -> None:
+    async def _record(self, domain: Domain, certificate: Certificate | None, state: TlsState) -> Domain:
+        """Answers the domain as it is then."""
         certificate_id = certificate.id if certificate else None
         expires_at = certificate.not_after if certificate else None
         if (domain.tls, domain.certificate_id, domain.expires_at) == (state, certificate_id, expires_at):
-            return
+            return domain
         async with self._database.writing() as tx:
             held = await tx.lock(Domain, domain.id)
             if held is None:
-                return
-            await tx.update(Domain, domain.id, tls=state, certificate_id=certificate_id, expires_at=expires_at)
+                return domain
+            changed = await tx.update(
+                Domain, domain.id, tls=state, certificate_id=certificate_id, expires_at=expires_at
+            )
             if held.app_id is not None and held.tls.valid is not state.valid:
                 tx.wake("app", held.app_id)
+        return changed or domain
 
 
 class ExpiryWatch:

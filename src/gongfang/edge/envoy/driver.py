@@ -110,9 +110,7 @@ class EnvoyEdge:
 
     async def _held(self, key: Key) -> None:
         """Returns where Envoy has what is wanted of a secret, or has not asked for it: it will when it needs it."""
-        session = self._ads.session
-        if session is not None and session.asked(key):
-            await self._settled(key, key.name)
+        await self._settled(key, key.name, if_asked=True)
 
     async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
         snapshot.check(app, self._owners)
@@ -235,13 +233,14 @@ class EnvoyEdge:
             raise Unavailable("edge_away", app=name, seconds=timeout_s) from None
         self._confirmed_at[app.app_id] = asyncio.get_running_loop().time()
 
-    async def _settled(self, key: Key, app: str, *, refusals: bool = True) -> None:
-        """Returns when Envoy has confirmed whatever is wanted of a key by then. `refusals`: raised, else waited out."""
+    async def _settled(self, key: Key, app: str, *, refusals: bool = True, if_asked: bool = False) -> None:
+        """Returns when Envoy has confirmed whatever is wanted of a key by then. `refusals`: raised, else waited out.
+        `if_asked`: also where Envoy does not ask for it, or no more."""
         loop = asyncio.get_running_loop()
         while True:
             session = self._ads.session
             if session is not None:
-                if session.settled(key):
+                if session.settled(key) or (if_asked and not session.asked(key)):
                     return
                 words = session.refusal(key)
                 if words is not None and refusals:
