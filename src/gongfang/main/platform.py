@@ -219,7 +219,7 @@ class Platform:
         https = HttpsReconciler(
             database, self._edge, self._clock, settings.base_domain, enabled=settings.https_port is not None
         )
-        expiry = ExpiryWatch(database, self._clock)
+        self._expiry = expiry = ExpiryWatch(database, self._clock)
         # Before the apps: what is missing when the edge is first answered is taken away.
         await self._edge.replace_certificates(await https.at_start())
         await self._edge.replace_all(await apps.edge_apps())
@@ -337,6 +337,8 @@ class Platform:
             self._part("database", "postgres", checks["database"]),
             self._part("edge", "envoy", checks["edge"]),
         ]
+        if (ending := await self._expiry.ending()) is not None:
+            parts.append(PlatformPart("certificates", "degraded" if ending.reason else "ok", ending.reason))
         return PlatformState(
             version=__version__,
             parts=tuple(parts),

@@ -7,6 +7,7 @@ anybody is redirected there); it is taken away after the row has said so.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,7 +23,7 @@ from gongfang.domain.certificates import (
     shelve,
 )
 from gongfang.domain.clock import Clock
-from gongfang.domain.errors import Rejected
+from gongfang.domain.errors import Reason, Rejected
 from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import Domain, TlsState
 from gongfang.edge.interface import Edge, EdgeCertificate
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 LONGEST_S = 86400.0  # clocks jump: nothing is left alone for longer
 REFUSED_RETRY_S = 60.0
+URGENT = timedelta(days=7)  # from here on the platform's status says so
 
 _SEEN = {
     CertificateState.active: TlsState.active,
@@ -179,6 +181,30 @@ class HttpsReconciler:
         return changed or domain
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How many of the certificates have ended, or do within `URGENT`; the first of these, and its names."""
+
+    expired: int
+    soon: int
+    names: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> Reason | None:
+        if not self.expired and not self.soon:
+            return None
+        names = ", ".join(self.names[:3]) + (" …" if len(self.names) > 3 else "")
+        return Reason("certificates_ending", {"expired": self.expired, "soon": self.soon, "names": names})
+
+
+def ending(certificates: Sequence[Certificate], domains: Sequence[Domain], now: datetime) -> Ending:
+    """Of those that domains are served with: one that nothing uses any more may end in peace."""
+    used = {d.certificate_id for d in domains}
+    near = sorted((c for c in certificates if c.id in used and c.not_after - URGENT <= now), key=lambda c: c.not_after)
+    expired = sum(c.not_after <= now for c in near)
+    return Ending(expired, len(near) - expired, tuple(name for c in near for name in c.names))
+
+
 class ExpiryWatch:
     """Warns of a certificate's end by events: `certificate:expiring` 30, 14, 7 and 1 days before, `certificate:expired`
     at it, each once. A handler for `KeyedWorkers`, the key being a certificate's id."""
@@ -192,6 +218,15 @@ class ExpiryWatch:
         async with self._database.reading() as tx:
             certificates = await tx.find(Certificate)
         return [c.id for c in certificates if due_notice(c.not_after, c.told, now) is not None]
+
+    async def ending(self) -> Ending | None:
+        """None where there are no certificates at all."""
+        now = self._clock()
+        async with self._database.reading() as tx:
+            certificates = await tx.find(Certificate)
+            near = [c.id for c in certificates if c.not_after - URGENT <= now]
+            domains = await tx.find(Domain, certificate_id=near) if near else []
+        return ending(certificates, domains, now) if certificates else None
 
     async def __call__(self, certificate_id: str) -> float | None:
         async with self._database.writing() as tx:

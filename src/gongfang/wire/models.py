@@ -495,6 +495,7 @@ class PlatformOut(Answer):
     version: str
     base_domain: str
     edge_url: str
+    edge_https_url: str | None = Field(default=None, description="None: the edge serves no HTTPS")
     parts: list[PartOut]
     guarantees: list[GuaranteeOut]
     apps: int

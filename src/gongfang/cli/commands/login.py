@@ -37,6 +37,7 @@ def login(
 ) -> None:
     session.url_option = normal(url)
     session.token_option = None
+    ca = session.connection.ca  # a file that is not there is told before anything is asked
     if with_token:
         token = sys.stdin.readline().strip()
     else:
@@ -49,8 +50,8 @@ def login(
     name = name or urlsplit(session.url_option).netloc
     logins = Logins.load()
     logins.contexts[name] = {"url": session.url_option, "token": token, "user": me.user.name}
-    if session.connection.ca is not None:
-        logins.contexts[name]["ca"] = str(Path(session.connection.ca).absolute())
+    if ca is not None:
+        logins.contexts[name]["ca"] = str(Path(ca).absolute())
     logins.current = name
     logins.save()
     text = t("logged in to {0} as {1}", "已以 {1} 登录 {0}").format(session.url_option, me.user.name)

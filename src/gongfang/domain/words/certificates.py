@@ -127,6 +127,12 @@ register(
             "The private key is of a kind that the edge can't serve. Use RSA, EC P-256 or P-384, or Ed25519.",
             "私钥类型不受网关支持，请使用 RSA、EC P-256/P-384 或 Ed25519。",
         ),
+        "part_certificates": ("Certificates", "证书"),
+        "certificates_ending": (
+            "Of the certificates in use {expired} have ended and {soon} end within 7 days: {names}. Replace them: gongfang "
+            "certificates replace.",
+            "使用中的证书有 {expired} 个已到期、{soon} 个将在 7 天内到期：{names}。请更换：gongfang certificates replace。",
+        ),
         "hsts_without_https": (
             "HSTS tells browsers to use HTTPS only, and HTTPS is off for {domain}. Turn it on, or set hsts_max_age_s to null.",
             "HSTS 要求浏览器只使用 HTTPS，而 {domain} 未启用 HTTPS。请先启用，或将 hsts_max_age_s 设为 null。",

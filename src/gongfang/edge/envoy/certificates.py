@@ -35,7 +35,7 @@ class Certificates:
 
     def replace(self, certificates: Mapping[str, EdgeCertificate]) -> list[Key]:
         """All there are; answers the keys of those that changed."""
-        gone = {host: None for host in self._wanted.keys() - certificates.keys()}
+        gone = dict.fromkeys(self._wanted.keys() - certificates.keys())
         return [Key(Kind.secret, host) for host in self.put({**gone, **certificates})]
 
     def put(self, certificates: Mapping[str, EdgeCertificate | None]) -> list[str]:
