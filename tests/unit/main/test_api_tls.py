@@ -1,4 +1,4 @@
-"""The API's certificate in files: what is refused at the start, and that a renewed pair is taken, whole or not at all."""
+"""The API's certificate in files: what is refused at the start; a renewed pair is taken whole or not at all."""
 
 from pathlib import Path
 
