@@ -43,12 +43,13 @@ def platform_file() -> dict[str, Any]:
 def resolve(url: str | None, token: str | None, context: str | None, ca: str | None = None) -> Connection:
     """The platform to talk to. Raises `Failed` for a context that was never saved, or a file that is not there."""
     found = _resolve(url, token, context)
+    pinned = platform_file().get("api_certificate") if found.local and ca is None else None
+    if isinstance(pinned, str) and Path(pinned).is_file():
+        return replace(found, pinned=pinned)
     ca = ca or os.environ.get("GONGFANG_CA") or found.ca
     if ca is not None and not Path(ca).expanduser().is_file():
         raise Failed(t("there is no file {0}", "文件 {0} 不存在").format(ca), hint="--ca FILE, GONGFANG_CA", code=USAGE)
-    pinned = platform_file().get("api_certificate") if found.local and ca is None else None
-    usable = isinstance(pinned, str) and Path(pinned).is_file()
-    return replace(found, ca=str(Path(ca).expanduser()) if ca else None, pinned=pinned if usable else None)
+    return replace(found, ca=str(Path(ca).expanduser()) if ca else None)
 
 
 def _resolve(url: str | None, token: str | None, context: str | None) -> Connection:

@@ -76,6 +76,10 @@ def away_hint(session: "Session", away: PlatformAway | None = None) -> str:
             "its certificate is not trusted here; name the authority's file with --ca FILE or GONGFANG_CA",
             "其证书不受信任；请用 --ca 文件 或 GONGFANG_CA 指定签发机构的证书",
         )
+    if away is not None and away.url.startswith("http://") and "disconnected without" in away.reason:
+        return t("it may speak HTTPS: write https:// in front", "对方可能使用 HTTPS：请在地址前写 https://")
+    if away is not None and "WRONG_VERSION_NUMBER" in away.reason:
+        return t("it speaks plain HTTP: write http:// in front", "对方使用 HTTP：请在地址前写 http://")
     if session.connection.local:
         return t("start it with: gongfang up --detach", "请启动平台：gongfang up --detach")
     return t(

@@ -252,7 +252,11 @@ class Platform:
             ("https", https, https.to_look_at),
             ("certificate", expiry, expiry.all),
         ):
-            workers = KeyedWorkers(kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s)
+            # A wildcard may bring thousands of domains at once: they leave the database to others, too.
+            at_once = 4 if kind in ("https", "certificate") else 16
+            workers = KeyedWorkers(
+                kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=at_once
+            )
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
         return apps
