@@ -97,10 +97,8 @@ def test_files_that_do_not_fit_are_told_at_the_start(ca: Authority, tmp_path: Pa
     files = {"CERT": tmp_path / "c.pem", "KEY": tmp_path / "k.pem"}
     environment = {f"GONGFANG_API_TLS_{which}": str(file) for which, file in files.items()}
     other = Platform(fresh_home(), environment=environment)
-    try:
-        done = other.cli("up", check=False)
-        said = done.stdout + done.stderr
-        assert done.returncode == 1 and "does not belong" in said and "Traceback" not in said
-    finally:
-        other.down()
-        shutil.rmtree(other.home.parent)
+    done = other.cli("up", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "does not belong" in said and "Traceback" not in said
+    assert other.processes() == []
+    shutil.rmtree(other.home.parent)

@@ -175,7 +175,11 @@ class Http:
                 )
             except httpx2.TransportError as error:
                 never_arrived = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
-                if attempt > self.retries or not (never_arrived or (repeatable and _broken_off(error))):
+                if (
+                    attempt > self.retries
+                    or _untrusted(error)
+                    or not (never_arrived or (repeatable and _broken_off(error)))
+                ):
                     raise self.away(error) from error
                 time.sleep(backoff(attempt))
                 continue
@@ -218,6 +222,11 @@ class Http:
 def _broken_off(error: httpx2.TransportError) -> bool:
     """Whether the connection broke (then trying again makes sense), rather than the answer taking too long."""
     return isinstance(error, (httpx2.NetworkError, httpx2.RemoteProtocolError))
+
+
+def _untrusted(error: httpx2.TransportError) -> bool:
+    """Trying again would not make its certificate another, nor it speak HTTPS."""
+    return any(word in str(error) for word in ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"))
 
 
 def _fields(value: Any) -> dict[str, Any]:
