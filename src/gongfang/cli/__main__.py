@@ -53,6 +53,9 @@ SECTIONS = {
         "down": Entry("platform:down", "Stop the platform on this machine", "停止本机平台"),
         "status": Entry("platform:status", "Show the platform's parts", "查看平台各部分状态"),
         "demo": Entry("demo:demo", "Walk through the standard's way in", "演示标准的应用接入流程"),
+        "conformance": Entry(
+            "conformance:conformance", "Check a server against AII/002-2018", "按 AII/002-2018 检查任一服务器"
+        ),
         "api": Entry("platform:api", "Call any endpoint", "直接调用任意接口"),
         "completion": Entry("platform:completion", "Print shell completion", "输出命令补全脚本"),
     },
