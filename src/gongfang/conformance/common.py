@@ -410,8 +410,7 @@ def _waited(world: World, _: Answer) -> None:
     app = _worker(world)
     stop = world.need("5.1(6)", Call("POST", f"/apps/{app.id}/stop"), "/apps/{app_id}/stop")
     world.finish(stop)
-    seconds = min(300.0, world.options.operation_s)
-    answer = world.web.send(Call("POST", f"/apps/{app.id}/start").waiting(seconds))
+    answer = world.web.send(Call("POST", f"/apps/{app.id}/start").waiting(world.options.operation_s))
     data = succeeded(answer, 200, 201)
     operation = resource(data, "operation")
     if operation is not data:
@@ -438,7 +437,7 @@ def _failing(world: World, _: Answer) -> None:
     if not uploaded.good:  # a server may look into the package at once
         refused(uploaded, *BAD, token=world.web.token)
         return
-    answer = world.web.send(Call("POST", f"/apps/{app.id}/start").waiting(min(300.0, world.options.operation_s)))
+    answer = world.web.send(Call("POST", f"/apps/{app.id}/start").waiting(world.options.operation_s))
     refused(answer, 400, 409, 422, token=world.web.token)
     identifier = operation_id(answer)
     if identifier is None:

@@ -111,7 +111,12 @@ def _credential(world: World) -> str:
 
 
 def _git_url(world: World) -> str:
-    return world.options.git_url or _hosted(world)[1]
+    """A repository with at least one commit, where code can be uploaded to it."""
+    if world.options.git_url:
+        return world.options.git_url
+    with suppress(Blocked):
+        _downloadable(world)
+    return _hosted(world)[1]
 
 
 # --- 5.2(1) ----------------------------------------------------------------------------------------------------------
@@ -251,9 +256,14 @@ def _nobody_s_credential(world: World, call: Call) -> list[Refusal]:
     return [Refusal(Text("an unknown credential", "未知的凭据"), unknown, (404, *BAD))]
 
 
-@effect("each branch's commit is a Git object name", "每个分支的 commit 为 Git 对象名", _BRANCHES)
+@effect(
+    "a branch at least, and each one's commit is a Git object name",
+    "至少一个分支，且 commit 均为 Git 对象名",
+    _BRANCHES,
+)
 def _commits(world: World, answer: Answer) -> None:
     del world
+    holds(bool(answer.data["branches"]), "at least one branch", "至少一个分支", answer)
     fine = all(re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", branch["commit"]) for branch in answer.data["branches"])
     holds(fine, "40 (or 64) hex digits in each `commit`", "每个 `commit` 为 40（或 64）位十六进制", answer)
 

@@ -6,13 +6,14 @@ from typing import Any, cast
 
 from gongfang.conformance.clauses import BAD, OPERATION, Clause, Refusal, effect, row, twice
 from gongfang.conformance.expect import (
-    LIST,
     NUMBER,
     OBJECT,
     TEXT,
     WHOLE,
+    each,
     either,
     equal,
+    having,
     holds,
     maybe,
     resource,
@@ -142,7 +143,7 @@ CLAUSES = (
         "5.4(1)", "服务接入", "Bring in a service", "POST", "/organizations/{organization_id}/services", _BRING,
         send=bring,
         statuses=(200, 201),
-        shape={"name": TEXT, "plans": LIST},
+        shape={"name": TEXT, "plans": each(having(name=TEXT))},
         required=("name",),
         wrong={"name": 7, "broker": "not an object"},
         effects=(_brought,),

@@ -6,9 +6,11 @@ where a server under test points.
 """
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -58,7 +60,8 @@ class Call:
 
     def waiting(self, seconds: float) -> "Call":
         """The same with `?wait=`, and with the patience for it."""
-        return replace(self.with_query(wait=str(round(seconds))), patience=seconds)
+        whole = max(1, min(300, round(seconds)))
+        return replace(self.with_query(wait=str(whole)), patience=whole)
 
 
 def at(template: str, **ids: str) -> str:
@@ -125,6 +128,12 @@ class Message:
     data: str
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: that takes longer than many a call."""
+    return httpx2.create_ssl_context()
+
+
 class Web:
     """A server under test: its API, and its edge. `observers` see every answer of the API."""
 
@@ -139,6 +148,7 @@ class Web:
             trust_env=self.host not in _LOCAL,
             timeout=httpx2.Timeout(limit_s, connect=min(10.0, limit_s)),
             headers={"user-agent": "aii-conformance"},
+            verify=_certificates(),
         )
 
     def close(self) -> None:
