@@ -415,9 +415,10 @@ def _waited(world: World, _: Answer) -> None:
     operation = resource(data, "operation")
     if operation is not data:
         shaped(answer, operation, {"status": equal("succeeded")}, "data.operation")
-    page = world.visit(app.domain)
-    if not world.shows(app, page):
-        raise Failure(Text("the app's page, once the wait is over", "等待结束后应用页面可用"), page)
+    identifier = operation_id(answer)
+    if identifier is not None:
+        seen = world.web.send(Call("GET", at("/operations/{id}", id=identifier)))
+        shaped(seen, succeeded(seen, 200), {"status": equal("succeeded")})
 
 
 @effect("a wait out of range is refused", "超出范围的 wait 被拒绝", _WORK)
@@ -472,7 +473,8 @@ def _told(head: Answer, messages: list[Message]) -> list[Message]:
 
 
 def _stream(world: World, last_id: str | None = None) -> tuple[Answer, list[Message]]:
-    path, within = world.once("streamed", lambda: _streamed(world)), world.options.operation_s
+    path = world.once("streamed", lambda: _streamed(world))
+    within = max(world.options.operation_s, world.options.answer_s)
     return world.web.events(path, last_id, within)
 
 

@@ -187,10 +187,19 @@ def succeeded(answer: Answer, *statuses: int) -> Any:
     return document["data"]
 
 
+def _strings(value: Any) -> list[str]:
+    """Every text in a document, as it reads once JSON's escapes are gone."""
+    if isinstance(value, dict):
+        return [text for item in cast("dict[str, Any]", value).values() for text in _strings(item)]
+    if isinstance(value, list):
+        return [text for item in cast("list[Any]", value) for text in _strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
 def refused(answer: Answer, *statuses: int, token: str = "") -> dict[str, Any]:
     """A clear error: its status, the envelope, a stable code, no insides of the program and no secret."""
     status(answer, *statuses)
-    text = answer.body.decode("utf-8", "replace")
+    text = "\n".join([answer.body.decode("utf-8", "replace"), *_strings(answer.document)])
     holds(not _TRACES.search(text), "an error without a stack trace", "错误中不含堆栈信息", answer)
     holds(not token or token not in text, "an error without a secret", "错误中不含密钥或令牌", answer, same("(token)"))
     document = enveloped(answer, False)

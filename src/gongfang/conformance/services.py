@@ -78,6 +78,7 @@ def bound(world: World, purpose: str) -> tuple[App, str]:
         except Failure as failure:
             cause = Text("5.1(8) failed: {seen}", "5.1(8) 失败：{seen}").fill(seen=failure.seen)
             raise Blocked(cause, missing=False) from failure
+        world.needs_listed("5.1(8)", answer, path, service_instance_id=identifier)
         return app, identifier
 
     return world.once(f"bound to {purpose}", make)

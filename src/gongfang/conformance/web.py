@@ -1,12 +1,14 @@
 """One call, one answer. An answer is data even where there is none: `send` never raises for what a server does.
 
-No call outlasts its limit by more than one read: the limit holds for the whole answer, so that a server that sends a
-byte now and then holds nobody up. A body is read to 16 MB. Redirects are answers, not followed: a token must not go
-where a server under test points.
+No call outlasts its limit, whatever the server does: the HTTP library limits each read, so that a byte now and then
+(in a header, say) could hold it up for ever; therefore it works in a thread that is left alone once the time is over.
+A body is read to 16 MB. Redirects are answers, not followed: a token must not go where a server under test points.
 """
 
 import json
+import queue
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +22,7 @@ from gongfang.conformance.texts import Text, same
 
 BASE = "/api/v1"
 BODY_LIMIT = 16 << 20
+_GRACE = 1.0  # seconds after its limit that a call may take to find out by itself
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -134,6 +137,42 @@ def _certificates() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
+class _Aside:
+    """Does one thing after the other in a thread beside this one. What takes too long, or is interrupted, is left
+    behind there, and a fresh thread does the next; none keeps the program from ending."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Answer], queue.SimpleQueue[Answer]] | None] | None = None
+
+    def run(self, job: Callable[[], Answer], within: float) -> Answer | None:
+        """What the job gives; None where it gave nothing in time."""
+        if self._jobs is None:
+            self._jobs = queue.SimpleQueue()
+            threading.Thread(target=_work, args=(self._jobs,), daemon=True, name="conformance-calls").start()
+        done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._jobs.put((job, done))
+        try:
+            return done.get(timeout=within)
+        except queue.Empty:
+            self.leave()
+            return None
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Lets the thread end when it can."""
+        if self._jobs is not None:
+            self._jobs.put(None)
+            self._jobs = None
+
+
+def _work(jobs: "queue.SimpleQueue[tuple[Callable[[], Answer], queue.SimpleQueue[Answer]] | None]") -> None:
+    while (next_one := jobs.get()) is not None:
+        job, done = next_one
+        done.put(job())
+
+
 class Web:
     """A server under test: its API, and its edge. `observers` see every answer of the API."""
 
@@ -144,6 +183,7 @@ class Web:
         self.token = token
         self.observers: list[Callable[[Answer], None]] = []
         self._limit_s = limit_s
+        self._aside = _Aside()
         self._client = httpx2.Client(
             trust_env=self.host not in _LOCAL,
             timeout=httpx2.Timeout(limit_s, connect=min(10.0, limit_s)),
@@ -152,6 +192,7 @@ class Web:
         )
 
     def close(self) -> None:
+        self._aside.leave()
         self._client.close()
 
     def send(self, call: Call) -> Answer:
@@ -183,13 +224,32 @@ class Web:
         limit = self._limit_s + extra
         latest = time.monotonic() + limit
         timeout = httpx2.Timeout(limit, connect=min(10.0, self._limit_s))
+
+        def read_it() -> Answer:
+            return self._read_all(method, url, Answer(request, call), {**headers}, latest, timeout, body)
+
+        return self._aside.run(read_it, limit + _GRACE) or Answer(
+            request, call, trouble=f"no whole answer within {limit:.0f} s"
+        )
+
+    def _read_all(
+        self,
+        method: str,
+        url: str,
+        empty: Answer,
+        headers: dict[str, str],
+        latest: float,
+        timeout: httpx2.Timeout,
+        body: dict[str, Any],
+    ) -> Answer:
+        request, call = empty.request, empty.call
         try:
-            with self._client.stream(method, url, headers=dict(headers), timeout=timeout, **body) as response:
+            with self._client.stream(method, url, headers=headers, timeout=timeout, **body) as response:
                 read = bytearray()
                 for chunk in response.iter_bytes():
                     read += chunk
                     if time.monotonic() > latest:
-                        return Answer(request, call, trouble=f"no end of the body within {limit:.0f} s")
+                        return Answer(request, call, trouble=f"no end of the body within {timeout.read:.0f} s")
                     if len(read) > BODY_LIMIT:
                         return Answer(request, call, trouble=f"a body of more than {BODY_LIMIT} bytes")
                 return Answer(request, call, response.status_code, _lower(response.headers), bytes(read))
@@ -204,17 +264,25 @@ class Web:
             headers["last-event-id"] = last_id
         latest = time.monotonic() + within
         found: list[Message] = []
+
+        def listen() -> Answer:
+            return self._listen(call, headers, within, latest, found)
+
+        head = self._aside.run(listen, within + _GRACE)
+        return head or Answer(call.name, call, trouble=f"no end of the stream within {within:.0f} s"), list(found)
+
+    def _listen(
+        self, call: Call, headers: dict[str, str], within: float, latest: float, found: list[Message]
+    ) -> Answer:
         try:
             timeout = httpx2.Timeout(within, connect=min(10.0, self._limit_s))
             with self._client.stream("GET", self._address(call), headers=headers, timeout=timeout) as response:
                 head = Answer(call.name, call, response.status_code, _lower(response.headers))
-                for message in _messages(response.iter_lines()):
-                    found.append(message)
-                    if time.monotonic() > latest:
-                        break
+                for message in _messages(_lines(response.iter_bytes(), latest)):
+                    found.append(message)  # one by one: what came before a break counts
         except (httpx2.HTTPError, ValueError) as error:
-            head = Answer(call.name, call, trouble=str(error) or type(error).__name__)
-        return head, found
+            return Answer(call.name, call, trouble=str(error) or type(error).__name__)
+        return head
 
     def _address(self, call: Call) -> str:
         return self.url + BASE + call.path + (f"?{urlencode(call.query)}" if call.query else "")
@@ -227,6 +295,19 @@ class Web:
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _lines(chunks: Iterator[bytes], latest: float) -> Iterator[str]:
+    """The lines of a stream, until it ends, its time is over, or it has said too much."""
+    read = 0
+    rest = b""
+    for chunk in chunks:
+        read += len(chunk)
+        if time.monotonic() > latest or read > BODY_LIMIT:
+            return
+        *lines, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace")
 
 
 def _messages(lines: Iterator[str]) -> Iterator[Message]:

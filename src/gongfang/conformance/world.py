@@ -11,6 +11,7 @@ import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -413,6 +414,13 @@ class World:
     def listed(self, path: str, **fields: str) -> bool:
         """Whether a list has an item with these fields."""
         return any(all(item.get(k) == v for k, v in fields.items()) for item in self.all_items(path))
+
+    def needs_listed(self, interface: str, answer: Answer, path: str, **fields: str) -> None:
+        """Raises `Blocked` under the interface's name where what it claims to have made is in no list."""
+        with suppress(Failure):
+            if self.listed(path, **fields):
+                return
+        raise self.failed(interface, answer)
 
     # --- taking it away ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """A Git repository to be cloned, and runs of the kit against the reference server."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,9 @@ import pytest
 from gongfang.conformance import Options, Report, run
 from tests.unit.conformance.reference import TOKEN, Reference
 
-Try = Callable[..., Report]
 
-
-@pytest.fixture(scope="session")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare_repository(place: Path) -> Path:
     """A bare repository that can be cloned over plain HTTP."""
-    place = tmp_path_factory.mktemp("git")
     bare = place / "bare.git"
 
     def call(*words: str) -> None:
@@ -28,6 +23,11 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call("clone", "--quiet", "--bare", str(place / "work"), str(bare))
     call("-C", str(bare), "update-server-info")
     return bare
+
+
+@pytest.fixture(scope="session")
+def git(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bare_repository(tmp_path_factory.mktemp("git"))
 
 
 def tried(reference: Reference, *select: str, **options: Any) -> Report:

@@ -9,6 +9,7 @@ import pytest
 from gongfang.conformance import ALL, Options, SelectionError, Unreachable, Verdict, chosen, key_of, run
 from gongfang.conformance.runner import CLAUSES
 from tests.unit.conformance.conftest import tried
+from tests.unit.conformance.documented import PAGE, listed, page
 from tests.unit.conformance.lies import OF_ANY, OF_EACH, OF_EFFECT, OF_SOME, SOME
 from tests.unit.conformance.reference import Reference, serving
 
@@ -28,6 +29,7 @@ def emptied(reference: Reference) -> bool:
 
 
 def test_an_honest_server_passes_all_29_and_every_rule(git: Path) -> None:
+    """And docs/conformance.md lists just what was checked."""
     with serving(git) as reference:
         report = tried(reference)
         assert {r.key: r.summary.english for r in report.results if r.verdict is not Verdict.passed} == {}
@@ -36,6 +38,8 @@ def test_an_honest_server_passes_all_29_and_every_rule(git: Path) -> None:
         assert report.conforms(allow_missing=False)
         assert report.left_behind == []
         assert emptied(reference)
+    text = PAGE.read_text("utf-8")
+    assert page(text, listed(report)) == text, "python -m tests.unit.conformance.documented"
 
 
 @pytest.mark.parametrize(("lie", "check"), [*OF_EFFECT.items(), *EVERYWHERE, *SOMEWHERE])
