@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -243,7 +244,7 @@ def _unknown(world: World, _: Answer) -> None:
 
 def _somebody(world: World, roles: list[dict[str, Any]], option: str) -> str:
     """A token of a user made here. It is no part of the 29, so that a server may well have it otherwise."""
-    name, password = world.name(), f"Conf-{world.nonce}-passw0rd!"
+    name, password = world.name(), f"Aa1!{secrets.token_urlsafe(24)}"
     hint = Text(" (give one with {option})", "（可用 {option} 给出令牌）").fill(option=option)
     made = world.web.send(Call("POST", "/users", json={"name": name, "password": password, "roles": roles}))
     login = world.web.send(Call("POST", "/auth/login", json={"username": name, "password": password}, token=None))

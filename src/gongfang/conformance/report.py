@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -46,6 +46,18 @@ class Result:
     excused: bool = False
     seconds: float = 0.0
 
+    def masked(self, secret: str) -> "Result":
+        """Without a secret, should the server have repeated it."""
+
+        def mask(text: Text) -> Text:
+            return Text(text.english.replace(secret, "***"), text.chinese.replace(secret, "***"))
+
+        self.note = mask(self.note)
+        self.checks = [
+            replace(check, request=check.request.replace(secret, "***"), seen=mask(check.seen)) for check in self.checks
+        ]
+        return self
+
     @property
     def group(self) -> str:
         return self.key.partition("(")[0] if self.key[0].isdigit() else "common"
@@ -67,7 +79,8 @@ class Result:
     def summary(self) -> Text:
         """What was seen, in a line."""
         if self.verdict is Verdict.passed:
-            return Text("{n} checks", "{n} 项检查").fill(n=len(self.checks))
+            english = "{n} check" if len(self.checks) == 1 else "{n} checks"
+            return Text(english, "{n} 项检查").fill(n=len(self.checks))
         if self.verdict is Verdict.failed:
             first = self.failures[0]
             more = len(self.failures) - 1

@@ -159,7 +159,7 @@ def _try_all(
                 except _ServerGone:
                     gone = True
             result.seconds = time.monotonic() - began
-            results[result.key] = result
+            results[result.key] = result.masked(world.options.token)
             told(result)
     finally:
         report.results = [results[key_of(item)] for item in wanted if key_of(item) in results]
@@ -218,7 +218,8 @@ def try_clause(clause: Clause, world: World) -> Result:
 def _not_tried(clause: Clause, world: World, blocked: Blocked, result: Result) -> Result:
     """What it needs is not to be had: whether there is such an interface at all can still be seen."""
     probe = world.web.send(clause.probe(world))
-    if world.absent(probe, clause.method, clause.path) and (probe.code == "path_not_found" or probe.status != 404):
+    sure = probe.status != 404 or probe.code == "path_not_found" or bool(world.openapi)
+    if sure and world.absent(probe, clause.method, clause.path):
         return _missing(probe, result)
     text = Text("could not be tried because {cause}", "无法检查，因为 {cause}")
     result.note, result.verdict, result.excused = text.fill(cause=blocked.cause), Verdict.blocked, blocked.missing
@@ -227,9 +228,7 @@ def _not_tried(clause: Clause, world: World, blocked: Blocked, result: Result) -
 
 def _missing(answer: Answer, result: Result) -> Result:
     result.verdict, result.excused = Verdict.missing, True
-    result.note = Text("{request}: {seen}", "{request}：{seen}").fill(
-        request=answer.request.partition("?")[0], seen=f"{answer.status} {answer.code or ''}".strip()
-    )
+    result.note = same(f"{answer.status} {answer.code or ''}".strip())
     return result
 
 

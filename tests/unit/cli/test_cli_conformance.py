@@ -31,7 +31,7 @@ def test_a_table_in_both_languages() -> None:
     lines = english.stdout.splitlines()
     assert lines[1].split()[:6] == ["5.1(1)", "应用创建", "Create", "an", "app", "pass"]
     assert "missing" in lines[2]
-    assert "/autoscaling: 405 method_not_allowed" in lines[2]
+    assert lines[2].endswith("405 method_not_allowed")
     assert lines[-1] == f"{reference.url}: pass 2, missing 1"
     assert "通过" in chinese.stdout.splitlines()[1]
     assert "缺失" in chinese.stdout.splitlines()[2]

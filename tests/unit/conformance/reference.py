@@ -261,6 +261,8 @@ class Reference:
         }
         if fault and response.data["field"]:
             document["details"] = [{"field": response.data["field"], "message": document["message"]}]
+        if status == 404 and self.lie("one_code_for_every_404"):  # no lie, really: the contract names no codes
+            document["code"] = "not_found"
         self.lie_in_envelope(clause, document, bool(fault), request)
         if not fault and self.lie(f"{clause}:status"):
             status = 418

@@ -1,6 +1,7 @@
 """The kit can fail: against a server that lies in one thing it finds that one, and says what is wrong with it."""
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gongfang.conformance.runner import CLAUSES
 from tests.unit.conformance.conftest import tried
 from tests.unit.conformance.documented import PAGE, listed, page
 from tests.unit.conformance.lies import OF_ANY, OF_EACH, OF_EFFECT, OF_SOME, SOME
-from tests.unit.conformance.reference import Reference, serving
+from tests.unit.conformance.reference import TOKEN, Reference, serving
 
 KEYS = [clause.number for clause in CLAUSES]
 EVERYWHERE = [
@@ -70,6 +71,27 @@ def test_what_a_server_has_not_is_missing_and_what_hangs_on_it_too(git: Path) ->
     assert report.of(Verdict.failed, Verdict.blocked) == []
     assert not report.conforms(allow_missing=False)
     assert report.conforms(allow_missing=True)
+
+
+def test_a_server_with_one_code_for_every_404_is_no_worse(git: Path) -> None:
+    """What it has passes; what it has not is told by its OpenAPI document, and by nothing where that is missing too."""
+    with serving(git, "one_code_for_every_404") as reference:
+        assert tried(reference).of(Verdict.passed) == [key_of(item) for item in ALL]
+    with serving(git, "one_code_for_every_404", missing=("5.2(1)", "5.2(2)")) as reference:
+        report = tried(reference, "5.2(1)", "5.2(2)", "5.2(5)")
+    assert report.of(Verdict.missing) == ["5.2(1)", "5.2(2)"]
+    assert report.of(Verdict.blocked) == ["5.2(5)"]
+    with serving(git, "one_code_for_every_404", "coverage:none", missing=("5.2(1)", "5.2(2)")) as reference:
+        report = tried(reference, "5.2(1)", "5.2(2)")
+    assert report.of(Verdict.missing) == ["5.2(1)"]
+    assert report.of(Verdict.blocked) == ["5.2(2)"], "of a made-up id nothing can be told"
+
+
+def test_no_report_repeats_the_token(git: Path) -> None:
+    with serving(git, "5.1(1):secret") as reference:
+        report = tried(reference, "5.1(1)", "auth")
+    assert report.of(Verdict.failed) == ["5.1(1)"]
+    assert TOKEN not in json.dumps(report.document())
 
 
 def test_what_cannot_be_tried_says_why(git: Path) -> None:
