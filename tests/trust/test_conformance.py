@@ -15,6 +15,7 @@ from tests.e2e.conftest import Platform
 from tests.unit.conformance.conftest import git, tried
 from tests.unit.conformance.lies import OF_EACH
 from tests.unit.conformance.reference import serving
+from tests.unit.conformance.test_kit import LIES, beside
 
 __all__ = ["git"]
 
@@ -55,3 +56,19 @@ def test_a_lie_in_one_place_is_told_of_that_place_alone(git: Path, key: str) -> 
     for result in report.results:
         if result.verdict is Verdict.blocked:
             assert key in result.summary.english
+
+
+def test_no_check_is_there_for_show(git: Path) -> None:
+    """Every check that an honest server passes fails for some lie: none of them is a sentence that is always true."""
+    with serving(git) as reference:
+        wanted = {(r.key, check.name.english) for r in tried(reference).results for check in r.checks}
+    failed: set[tuple[str, str]] = set()
+    for lie in LIES:
+        key = lie.partition(":")[0]
+        with serving(git, lie) as reference:
+            report = tried(reference, *beside(key))
+        failed |= {(r.key, check.name.english) for r in report.results for check in r.failures}
+    never = {
+        (key, name) for key, name in wanted - failed if key != "coverage"
+    }  # a check for each clause there, all alike
+    assert never == set()

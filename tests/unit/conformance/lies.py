@@ -5,6 +5,7 @@ OF_EFFECT = {
     "5.1(1):not_listed": "in the list of apps",
     "5.1(1):another_name": "has the name that was asked for",
     "5.1(1):name_twice": "its name is taken",
+    "5.1(1):another_shown": "it can be shown",
     "5.1(2):another_sum": "sha256 are those of the file",
     "5.1(2):another_name": "sha256 are those of the file",
     "5.1(2):whole_body": "sha256 are those of the file",
@@ -54,10 +55,13 @@ OF_EFFECT = {
     "5.3(2):nothing": "are counted",
     "5.3(2):tenfold": "are counted",
     "5.3(2):no_partial": "`partial`",
+    "5.3(2):utc_always": "time zone",
+    "5.3(3):utc_always": "time zone",
     "5.3(3):never_measured": "is measured",
     "5.3(3):over_maximum": "is measured",
     "5.3(3):gap": "one point a bucket",
     "5.3(4):never_measured": "is measured",
+    "5.3(4):gap": "one point a bucket",
     "5.3(4):utc_always": "time zone",
     "5.3(5):forgets": "list of alarms",
     "5.3(5):another_rule": "the rule that was sent",
@@ -78,6 +82,7 @@ OF_EFFECT = {
     "envelope:one_id": "the same request id",
     "errors:no_details": "named in `details`",
     "errors:unstable_code": "the same code in every language",
+    "errors:garbage_is_500": "hostile bodies",
     "language:english_only": "zh-CN is Chinese",
     "language:chinese_only": "en is English",
     "language:default_english": "none is Chinese",
@@ -104,6 +109,7 @@ OF_EFFECT = {
     "operations:wait_ignored": "with ?wait=",
     "operations:any_wait": "out of range",
     "operations:failure_is_200": "that fails says why",
+    "operations:anything_is_one": "that nobody has",
     "operations:no_reason": "that fails says why",
     "events:json": "followed to its end",
     "events:no_end": "followed to its end",
@@ -122,6 +128,7 @@ OF_ANY = {
     "status": "a right call is answered",
     "no_auth": "bad input is refused: no token",
     "any_parameter": "bad input is refused: an unknown query parameter",
+    "any_method": "bad input is refused: a method that nothing has",
     "trace": "bad input is refused",
 }
 # and those that need a body or parameters, ids, or another of the kind; told of some
@@ -159,5 +166,5 @@ SOME = {
     "code": ("5.1(12)", "5.2(6)", "5.3(3)", "5.4(5)"),
 }  # fmt: skip
 
-# one of each clause and rule, for runs of the whole kit: nothing else may fail for it, but what hangs on it is blocked
+# the first of each clause and rule, for runs of the whole kit: nothing else may fail for it; what hangs on it is blocked
 OF_EACH = {lie.partition(":")[0]: lie for lie in reversed(OF_EFFECT)}

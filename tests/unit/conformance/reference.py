@@ -18,7 +18,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -175,6 +175,9 @@ class Reference:
         for route, match in found:
             if route.method == method:
                 return route, [unquote(text) for text in match.groups()]
+        for route, _ in found:
+            if route.clause and method == "PROPFIND" and self.lie(f"{route.clause}:any_method"):
+                return replace(route, handler=lambda *_: Response(200, {})), []
         raise Fault(405, "method_not_allowed") if found else Fault(404, "path_not_found")
 
     def work(self, route: Route, ids: list[str], request: Request) -> Response:
@@ -222,6 +225,8 @@ class Reference:
 
     def refusal(self, clause: str | None, fault: Fault, request: Request) -> Response:
         """An error, and how a liar gets it wrong."""
+        if fault.code == "malformed_json" and self.lie("errors:garbage_is_500"):
+            fault = Fault(500, "internal")
         bad = fault.status in (400, 422)
         wide = {
             f"{clause}:accepts": bad and (fault.field or "") not in ("no_such_parameter", "body"),
@@ -490,7 +495,8 @@ def list_apps(self: Reference, request: Request) -> Response:
 
 def show_app(self: Reference, request: Request, key: str) -> Response:
     app = self.app(key)
-    return Response(200, self.shown(app), self.tag(app))
+    name = "another" if self.lie("5.1(1):another_shown") else app["name"]
+    return Response(200, self.shown(app) | {"name": name}, self.tag(app))
 
 
 def upload(self: Reference, request: Request, key: str) -> Response:
@@ -973,6 +979,8 @@ def instance_status(self: Reference, request: Request, key: str) -> Response:
 
 def show_operation(self: Reference, request: Request, key: str) -> Response:
     if key not in self.operations:
+        if self.lie("operations:anything_is_one"):
+            return Response(200, {"id": key})
         raise Fault(404, "operation_not_found")
     shown = self.operations[key]
     if self.lie("times:naive"):
