@@ -166,5 +166,5 @@ SOME = {
     "code": ("5.1(12)", "5.2(6)", "5.3(3)", "5.4(5)"),
 }  # fmt: skip
 
-# the first of each clause and rule, for runs of the whole kit: nothing else may fail for it; what hangs on it is blocked
+# the first of each clause and rule, for runs of the whole kit: nothing else may fail for it
 OF_EACH = {lie.partition(":")[0]: lie for lie in reversed(OF_EFFECT)}
