@@ -1,8 +1,8 @@
 """The conformance kit: is a server what `STANDARD.md` says, seen from outside?
 
 It knows nothing but HTTP and that page: neither this project's server, nor its typed client, nor its models, so that
-none of them can be right merely by agreeing with itself. What it expects stands in five modules, one a group of
-clauses and one for the common rules; each clause is a `Clause` (what to send, what must come back, what must be
+none of them can be right merely by agreeing with itself. What it expects stands in a module a group of clauses, and
+in those of the common rules; each clause is a `Clause` (what to send, what must come back, what must be
 refused, what must be true afterwards) and is read as the contract.
 
     texts      sentences in both languages
@@ -10,7 +10,9 @@ refused, what must be true afterwards) and is read as the contract.
     expect     assertions over answers; a `Failure` says what was expected and what was seen
     world      what a clause needs before it can be tried (an app that runs, a service), and taking it all away again
     clauses    what a clause is, and the bad input that every clause must refuse
-    deploy, iteration, monitoring, middleware, common    the contract
+    services   a service instance, and an app bound to one: needed by several groups
+    deploy, domains, iteration, monitoring, middleware    the contract: 5.1, 5.1(10) to (12), 5.2, 5.3, 5.4
+    common, people, work    the contract: the common rules
     runner     tries what was asked for, and judges
     report     the verdicts, as JSON and JUnit
 

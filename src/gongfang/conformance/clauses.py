@@ -174,5 +174,10 @@ def twice(name: Text, basis: Text) -> Effect:
     return Effect(name, basis, check)
 
 
+def rule(english: str, chinese: str) -> Text:
+    """The basis of a common rule, in words."""
+    return Text(f"Common rules: {english}", f"通用规则：{chinese}")
+
+
 def _ids(path: str) -> list[str]:
     return [part.strip("{}") for part in path.split("/") if part.startswith("{")]

@@ -2,42 +2,30 @@
 
 import json
 import re
-import secrets
-from contextlib import suppress
-from dataclasses import replace
 from typing import Any, cast
 
-from gongfang.conformance.clauses import BAD, OPERATION, Rule, effect
+from gongfang.conformance import people, work
+from gongfang.conformance.clauses import BAD, Rule, effect, rule
 from gongfang.conformance.expect import (
     LIST,
     TEXT,
-    TIME,
     Failure,
     anywhere,
     each,
-    either,
     enveloped,
     equal,
     having,
     holds,
     is_time,
     maybe,
-    one_of,
     refused,
     resource,
     shaped,
-    status,
     succeeded,
 )
 from gongfang.conformance.texts import Text, same
-from gongfang.conformance.web import Answer, Call, Message, at
-from gongfang.conformance.world import App, Blocked, World, items, operation_id
-
-_ENDED = ("succeeded", "failed", "cancelled")
-
-
-def _rule(english: str, chinese: str) -> Text:
-    return Text(f"Common rules: {english}", f"通用规则：{chinese}")
+from gongfang.conformance.web import Answer, Call
+from gongfang.conformance.world import App, World
 
 
 def _apps() -> Call:
@@ -50,7 +38,7 @@ def _nobody(world: World) -> Call:
 
 # --- envelope --------------------------------------------------------------------------------------------------------
 
-_ENVELOPE = _rule("every JSON answer is {success, code, message, data, request_id}",
+_ENVELOPE = rule("every JSON answer is {success, code, message, data, request_id}",
                   "所有 JSON 应答均为 {success, code, message, data, request_id}")  # fmt: skip
 
 
@@ -81,7 +69,7 @@ def _ids(world: World, _: Answer) -> None:
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
-_ERRORS = _rule("an error has its right status, a stable lower_snake code, a message that says what to do, and details "
+_ERRORS = rule("an error has its right status, a stable lower_snake code, a message that says what to do, and details "
                 "where a field is at fault; never a stack trace or a secret",
                 "错误有正确状态码、稳定的 lower_snake 代码、说明如何处理的消息，字段有误时带 details；不含堆栈或密钥")  # fmt: skip
 
@@ -128,7 +116,7 @@ def _stable(world: World, _: Answer) -> None:
 
 # --- language --------------------------------------------------------------------------------------------------------
 
-_LANGUAGE = _rule("messages are in the language of Accept-Language: zh-CN, en; default zh-CN",
+_LANGUAGE = rule("messages are in the language of Accept-Language: zh-CN, en; default zh-CN",
                   "消息使用 Accept-Language 所指语言：zh-CN、en，默认 zh-CN")  # fmt: skip
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 
@@ -165,7 +153,7 @@ def _preferred(world: World, _: Answer) -> None:
 
 # --- lists -----------------------------------------------------------------------------------------------------------
 
-_LISTS = _rule("lists take ?limit= (default 50, at most 500) and ?cursor=; data is {items, next_cursor}; an unknown "
+_LISTS = rule("lists take ?limit= (default 50, at most 500) and ?cursor=; data is {items, next_cursor}; an unknown "
                "query parameter is an error",
                "列表接受 ?limit=（默认 50，最多 500）和 ?cursor=，data 为 {items, next_cursor}；未知参数为错误")  # fmt: skip
 _PAGE = {"items": LIST, "next_cursor": maybe(TEXT)}
@@ -218,88 +206,10 @@ def _fifty(world: World, _: Answer) -> None:
     holds(len(page["items"]) <= 50, "at most 50 items", "至多 50 项", answer)
 
 
-# --- who -------------------------------------------------------------------------------------------------------------
-
-_AUTH = _rule("Authorization: Bearer TOKEN; what the caller may not read answers 404, not 403",
-              "Authorization: Bearer TOKEN；调用者无权读取的内容返回 404 而非 403")  # fmt: skip
-_READS = Text(
-    "6: a supervisor reads the monitoring interfaces and can change nothing",
-    "6：监管人员查看监控接口，不能修改任何内容",
-)
-
-
-@effect("without a right token: 401", "无有效令牌返回 401", _AUTH)
-def _unknown(world: World, _: Answer) -> None:
-    call = _apps()
-    for wrong in (
-        replace(call, token=None),
-        replace(call, token=f"wrong-{world.nonce}"),
-        replace(call, token=None).with_headers(authorization=world.web.token),
-        replace(call, token=None).with_headers(authorization="Basic dGVzdDp0ZXN0"),
-        replace(call, token=world.web.token + "x"),
-        replace(call, token=world.web.token[:-1]),
-    ):
-        refused(world.web.send(wrong), 401, token=world.web.token)
-
-
-def _somebody(world: World, roles: list[dict[str, Any]], option: str) -> str:
-    """A token of a user made here. It is no part of the 29, so that a server may well have it otherwise."""
-    name, password = world.name(), f"Aa1!{secrets.token_urlsafe(24)}"
-    hint = Text(" (give one with {option})", "（可用 {option} 给出令牌）").fill(option=option)
-    made = world.web.send(Call("POST", "/users", json={"name": name, "password": password, "roles": roles}))
-    login = world.web.send(Call("POST", "/auth/login", json={"username": name, "password": password}, token=None))
-    token = login.fields.get("token")
-    if isinstance(token, str) and token:
-        return token
-    wrong = login if made.good else made
-    cause = Text("no second user could be made: {request}: {seen}{hint}", "无法创建第二个用户：{request}：{seen}{hint}")
-    raise Blocked(cause.fill(request=wrong.request, seen=wrong.seen, hint=hint), missing=True)
-
-
-@effect(
-    "somebody else's app is not there: 404, not 403, and in no list", "他人的应用返回 404 而非 403，也不在列表中", _AUTH
-)
-def _hidden(world: World, _: Answer) -> None:
-    app = world.app()
-    other = world.options.other_token or world.once("other", lambda: _somebody(world, [], "--other-token"))
-    refused(world.web.send(replace(Call("GET", f"/apps/{app.id}"), token=other)), 404, token=world.web.token)
-    stop = Call("POST", f"/apps/{app.id}/stop")
-    refused(world.web.send(replace(stop, token=other)), 404, token=world.web.token)
-    answer = world.web.send(replace(Call("GET", "/apps").with_query(limit="500"), token=other))
-    if answer.good:
-        holds(all(i.get("id") != app.id for i in items(answer)), "a list without it", "列表中不含它", answer)
-    else:
-        refused(answer, 403, 404, token=world.web.token)
-
-
-@effect("a supervisor reads, and can change nothing", "监管人员只能查看，不能修改", _READS)
-def _supervisor(world: World, _: Answer) -> None:
-    app = world.app()
-    role = [{"role": "supervisor", "level": "organization", "scope_id": world.organization()}]
-    token = world.options.supervisor_token or world.once(
-        "supervisor", lambda: _somebody(world, role, "--supervisor-token")
-    )
-    seen = world.web.send(replace(Call("GET", f"/apps/{app.id}"), token=token))
-    shaped(seen, succeeded(seen, 200), {"id": equal(app.id)})
-    before = world.web.send(Call("GET", f"/apps/{app.id}"))
-    for call in (
-        Call("POST", f"/apps/{app.id}/stop"),
-        Call("POST", f"/apps/{app.id}/instances", json={"instances": 2}),
-        Call("POST", f"/apps/{app.id}/package", file=("x.zip", b"PK")),
-        Call("POST", "/apps", json=world.app_request()),
-        Call("DELETE", f"/apps/{app.id}"),
-    ):
-        refused(world.web.send(replace(call, token=token)), 403, token=world.web.token)
-    after = world.web.send(Call("GET", f"/apps/{app.id}"))
-    succeeded(after, 200)
-    same_tag = after.headers.get("etag") == before.headers.get("etag")
-    holds(same_tag, "the app as it was, and its ETag", "应用及其 ETag 保持不变", after)
-
-
 # --- sent again, and changed in between ------------------------------------------------------------------------------
 
-_AGAIN = _rule("Idempotency-Key on POST gives the first answer again", "POST 带 Idempotency-Key 时重复调用得到首次应答")
-_MATCH = _rule("If-Match with the resource's ETag gives 412 where somebody else changed it first",
+_AGAIN = rule("Idempotency-Key on POST gives the first answer again", "POST 带 Idempotency-Key 时重复调用得到首次应答")
+_MATCH = rule("If-Match with the resource's ETag gives 412 where somebody else changed it first",
                "If-Match 带资源的 ETag，资源已被他人修改时返回 412")  # fmt: skip
 
 
@@ -351,172 +261,10 @@ def _if_match(world: World, _: Answer) -> None:
     refused(world.web.send(_size(app, tag, 224)), 412, token=world.web.token)
 
 
-# --- work that takes time --------------------------------------------------------------------------------------------
-
-_WORK = _rule("work that takes time answers 202 with data.operation; ?wait=SECONDS (up to 300) waits for the end; "
-              "GET /operations/{id} tells state, steps with times, and the reason of a failure in words",
-              "耗时操作返回 202 及 data.operation；?wait=SECONDS（至多 300）等待结束；GET /operations/{id} 给出状态、"
-              "带时间的步骤及失败原因")  # fmt: skip
-_FOLLOW = _rule("GET /operations/{id}/events streams the same as server-sent events, resumable by Last-Event-ID",
-                "GET /operations/{id}/events 以 SSE 推送，可由 Last-Event-ID 续接")  # fmt: skip
-
-_STEP = having(name=TEXT, started_at=maybe(TIME), finished_at=maybe(TIME))
-_OPERATION = {
-    "id": TEXT,
-    "kind": TEXT,
-    "status": one_of("pending", "running", "succeeded", "failed", "cancelled"),
-    "steps": each(_STEP),
-}
-
-
-def _worker(world: World) -> App:
-    """An app with a package; the rules of work start and stop it."""
-    return world.once("worker", world.uploaded)
-
-
-def _begin(world: World) -> Answer:
-    """Starts it, after it was stopped: work that takes time."""
-    app = _worker(world)
-    stop = world.need("5.1(6)", Call("POST", f"/apps/{app.id}/stop"), "/apps/{app_id}/stop")
-    world.finish(stop)
-    return world.need("5.1(3)", Call("POST", f"/apps/{app.id}/start"), "/apps/{app_id}/start")
-
-
-@effect(
-    "it answers 202 with the operation, which can be looked at to its end",
-    "返回 202 及 operation，可查看直至结束",
-    _WORK,
-)
-def _promised(world: World, _: Answer) -> None:
-    answer = _begin(world)
-    status(answer, 202)
-    shaped(answer, enveloped(answer, True)["data"], {"operation": OPERATION})
-    path = at("/operations/{id}", id=operation_id(answer) or "")
-    seen = world.web.send(Call("GET", path))
-    shaped(seen, succeeded(seen, 200), {**_OPERATION, "id": equal(operation_id(answer))})
-    expected = Text("`status` succeeded in the end", "`status` 最终为 succeeded")
-    seen = world.eventually(
-        lambda: world.web.send(Call("GET", path)),
-        lambda a: a.fields.get("status") in _ENDED,
-        expected,
-        world.options.operation_s,
-    )
-    data = shaped(seen, succeeded(seen, 200), {**_OPERATION, "status": equal("succeeded")})
-    finished = all(step.get("started_at") and step.get("finished_at") for step in data["steps"])
-    holds(bool(data["steps"]) and finished, "steps, each with its times", "各步骤带有起止时间", seen)
-
-
-@effect("with ?wait= it answers its end: 200 or 201", "带 ?wait= 时等待结束并返回 200 或 201", _WORK)
-def _waited(world: World, _: Answer) -> None:
-    app = _worker(world)
-    stop = world.need("5.1(6)", Call("POST", f"/apps/{app.id}/stop"), "/apps/{app_id}/stop")
-    world.finish(stop)
-    answer = world.web.send(Call("POST", f"/apps/{app.id}/start").waiting(world.options.operation_s))
-    data = succeeded(answer, 200, 201)
-    operation = resource(data, "operation")
-    if operation is not data:
-        shaped(answer, operation, {"status": equal("succeeded")}, "data.operation")
-    identifier = operation_id(answer)
-    if identifier is not None:
-        seen = world.web.send(Call("GET", at("/operations/{id}", id=identifier)))
-        shaped(seen, succeeded(seen, 200), {"status": equal("succeeded")})
-
-
-@effect("a wait out of range is refused", "超出范围的 wait 被拒绝", _WORK)
-def _bad_wait(world: World, _: Answer) -> None:
-    app = _worker(world)
-    for wait in ("301", "-1", "long"):
-        refused(world.web.send(Call("POST", f"/apps/{app.id}/stop").with_query(wait=wait)), *BAD)
-
-
-@effect(
-    "an operation that fails says why, and ?wait= answers the error", "失败的操作说明原因，?wait= 返回该错误", _WORK
-)
-def _failing(world: World, _: Answer) -> None:
-    app = world.once("failing", world.new_app)
-    broken = Call("POST", f"/apps/{app.id}/package", file=("broken.zip", b"PK\x03\x04 this is no archive"))
-    uploaded = world.web.send(broken)
-    if not uploaded.good:  # a server may look into the package at once
-        refused(uploaded, *BAD, token=world.web.token)
-        return
-    answer = world.web.send(Call("POST", f"/apps/{app.id}/start").waiting(world.options.operation_s))
-    refused(answer, 400, 409, 422, token=world.web.token)
-    identifier = operation_id(answer)
-    if identifier is None:
-        return
-    seen = world.web.send(Call("GET", at("/operations/{id}", id=identifier)))
-    reason = either(TEXT, having(message=TEXT))
-    shaped(seen, succeeded(seen, 200), {**_OPERATION, "status": equal("failed"), "reason": reason})
-
-
-@effect("an operation that nobody has is 404", "不存在的操作返回 404", _WORK)
-def _no_operation(world: World, _: Answer) -> None:
-    refused(world.web.send(Call("GET", f"/operations/none-{world.nonce}")), 404, token=world.web.token)
-
-
-def _told(head: Answer, messages: list[Message]) -> list[Message]:
-    """The messages about the operation itself, checked."""
-    status(head, 200)
-    kind = head.headers.get("content-type", "")
-    holds(kind.startswith("text/event-stream"), "Content-Type: text/event-stream", "Content-Type: text/event-stream",
-          head, same(f"Content-Type: {kind or '-'}"))  # fmt: skip
-    found: list[Message] = []
-    for message in messages:
-        data: Any = None
-        with suppress(ValueError):
-            data = json.loads(message.data)
-        shown = same(f"event: {message.event} id: {message.id or '-'} data: {message.data[:120]}")
-        holds(isinstance(data, dict), "JSON in `data:`", "`data:` 为 JSON", head, shown)
-        holds(message.id != "", "an `id:` at each message", "每条消息带 `id:`", head, shown)
-        if data.get("status") in ("pending", "running", *_ENDED):
-            found.append(message)
-    return found
-
-
-def _stream(world: World, last_id: str | None = None) -> tuple[Answer, list[Message]]:
-    path = world.once("streamed", lambda: _streamed(world))
-    within = max(world.options.operation_s, world.options.answer_s)
-    return world.web.events(path, last_id, within)
-
-
-def _streamed(world: World) -> str:
-    answer = _begin(world)
-    identifier = operation_id(answer)
-    if identifier is None:
-        raise world.failed("5.1(3)", answer)
-    return at("/operations/{id}/events", id=identifier)
-
-
-@effect("it is followed to its end, which ends the stream", "可跟踪至结束，随后流结束", _FOLLOW)
-def _followed(world: World, _: Answer) -> None:
-    head, messages = _stream(world)
-    told = _told(head, messages)
-    last = json.loads(told[-1].data).get("status") if told else None
-    holds(last in _ENDED, "a last message with how it ended", "最后一条消息给出结果", head, same(str(last)))
-
-
-@effect("behind a Last-Event-ID nothing comes twice", "给出 Last-Event-ID 后不重复推送", _FOLLOW)
-def _resumed(world: World, _: Answer) -> None:
-    head, messages = _stream(world)
-    told = _told(head, messages)
-    holds(bool(told), "at least one message", "至少一条消息", head, same("-"))
-    for number, message in enumerate(messages):
-        again, rest = _stream(world, message.id)
-        if again.status == 204:
-            rest = []
-        else:
-            status(again, 200)
-        seen = {m.id for m in messages[: number + 1]}
-        repeated = [m.id for m in rest if m.id in seen]
-        holds(not repeated, f"nothing of {sorted(seen)[:3]} again", "不再出现已收到的消息", again, same(str(repeated)))
-        ended = message is messages[-1]
-        holds(ended or bool(rest), "what came behind it", "其后的消息", again, same(f"Last-Event-ID: {message.id}"))
-
-
 # --- times, the document ---------------------------------------------------------------------------------------------
 
-_TIMES = _rule("times are RFC 3339 with offset", "时间为带时区偏移的 RFC 3339")
-_CLAUSE = _rule('every clause\'s endpoint carries x-aii-clause: "5.1(1)" in the OpenAPI document',
+_TIMES = rule("times are RFC 3339 with offset", "时间为带时区偏移的 RFC 3339")
+_CLAUSE = rule('every clause\'s endpoint carries x-aii-clause: "5.1(1)" in the OpenAPI document',
                 "每个条款的接口在 OpenAPI 文档中带有 x-aii-clause")  # fmt: skip
 
 
@@ -548,13 +296,10 @@ RULES = (
     Rule("errors", "错误", "Errors", _ERRORS, (_hostile, _details, _stable)),
     Rule("language", "语言", "Languages", _LANGUAGE, (_chinese, _english, _default, _preferred)),
     Rule("lists", "列表", "Lists", _LISTS, (_pages, _last, _bad_lists, _fifty)),
-    Rule("auth", "身份", "Who is calling", _AUTH, (_unknown, _hidden)),
-    Rule("supervisor", "监管人员", "The supervisor only reads", _READS, (_supervisor,)),
+    *people.RULES,
     Rule("idempotency", "重复提交", "Idempotency-Key", _AGAIN, (_idempotent, _another_key)),
     Rule("if-match", "并发修改", "If-Match", _MATCH, (_if_match,)),
-    Rule("operations", "耗时操作", "Work that takes time", _WORK,
-         (_promised, _waited, _bad_wait, _failing, _no_operation)),
-    Rule("events", "操作事件流", "The stream of an operation", _FOLLOW, (_followed, _resumed)),
+    *work.RULES,
     Rule("times", "时间", "Times", _TIMES, (_times,)),
     Rule("coverage", "条款标注", "x-aii-clause", _CLAUSE, ()),
 )  # fmt: skip

@@ -155,9 +155,9 @@ def conformance(session: Session, **given: Any) -> None:
         code = REFUSED if error.status else AWAY
         hint = t("check --url and --token", "请检查 --url 和 --token")
         raise Failed(f"{options.url}: {error.seen.of(lang)}", hint=hint, code=code) from error
-    _write(report, lang, given)
     if given["json_file"] != "-":
         _print(report, lang)
+    _write(report, lang, given)
     for left in report.left_behind:
         session.note(_say(lang, "left behind: {0}", "未能清除：{0}").format(left.of(lang)))
     if report.interrupted:
