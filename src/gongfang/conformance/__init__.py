@@ -8,7 +8,8 @@ refused, what must be true afterwards) and is read as the contract.
     texts      sentences in both languages
     web        one call, one answer: never raises, never waits for ever
     expect     assertions over answers; a `Failure` says what was expected and what was seen
-    world      what a clause needs before it can be tried (an app that runs, a service), and taking it all away again
+    world      what a clause needs before it can be tried: an app that runs, say
+    undoing    taking all of it away again
     clauses    what a clause is, and the bad input that every clause must refuse
     services   a service instance, and an app bound to one: needed by several groups
     deploy, domains, iteration, monitoring, middleware    the contract: 5.1, 5.1(10) to (12), 5.2, 5.3, 5.4

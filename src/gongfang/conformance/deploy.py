@@ -49,6 +49,8 @@ _CREATE = row("5.1(1)", "creates an app from name, type, runtime and domain; ans
 @effect("the app has the name that was asked for", "应用名称与请求一致", _CREATE)
 def _named(world: World, answer: Answer) -> None:
     assert answer.call is not None
+    new = answer.data["id"] not in world.undoing.kept
+    holds(new, "the id of a new app, not of one that was there before", "新应用的 id，而非已有应用的 id", answer)
     shaped(answer, answer.data, {"name": equal(answer.call.json["name"])})
 
 

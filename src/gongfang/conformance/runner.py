@@ -14,6 +14,7 @@ from gongfang.conformance.clauses import Clause, Effect, Refusal, Rule
 from gongfang.conformance.expect import Failure, refused, shaped, status, succeeded
 from gongfang.conformance.report import Check, Report, Result, Verdict
 from gongfang.conformance.texts import Text, same
+from gongfang.conformance.undoing import clean_up, spare_what_is_there
 from gongfang.conformance.web import Answer, Call, Web
 from gongfang.conformance.world import Blocked, Options, World
 
@@ -92,6 +93,7 @@ def run(
         if first.status in (0, 401):
             raise Unreachable(first)
         world = World(options, web)
+        spare_what_is_there(world)
         web.observers.append(_Watch(web))
         try:
             _try_all(wanted, world, report, told, begins)
@@ -107,9 +109,9 @@ def run(
 
 
 def _clean_up(world: World, report: Report) -> list[Text]:
-    left = list(world.undo)
+    left = list(world.undoing.undo)
     try:
-        return world.clean_up()
+        return clean_up(world)
     except KeyboardInterrupt:
         report.interrupted = True
         return [Text("{path}: not destroyed", "{path}：未销毁").fill(path=path) for path in left]

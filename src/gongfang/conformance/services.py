@@ -20,7 +20,7 @@ def bring(world: World) -> Call:
     try:
         for item in world.all_items(path):
             if isinstance(item.get("id"), str) and item.get("name") == world.options.service:
-                world.kept.add(item["id"])
+                world.undoing.kept.add(item["id"])
     except Failure:  # what is wrong with the list shows where the service has to be in it
         pass
     return Call("POST", path, json={"name": world.options.service})

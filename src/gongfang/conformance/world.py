@@ -1,8 +1,6 @@
-"""What a clause needs before it can be tried, made when it is first asked for, and taken away at the end.
+"""What a clause needs before it can be tried, made when it is first asked for.
 
-Whatever cannot be had raises `Blocked` with its cause, every time it is asked for. What a POST made is remembered from
-its answer, whoever sent it, so that bad input that a server accepts is cleaned up as well; at the end the apps are
-also looked for by their names, since a call whose answer was lost may have made one.
+Whatever cannot be had raises `Blocked` with its cause, every time it is asked for.
 """
 
 import io
@@ -18,6 +16,7 @@ from urllib.parse import urlsplit
 
 from gongfang.conformance.expect import Failure, resource
 from gongfang.conformance.texts import Text, same
+from gongfang.conformance.undoing import Undoing
 from gongfang.conformance.web import Answer, Call, Web, at
 
 T = TypeVar("T")
@@ -77,40 +76,19 @@ class App:
 
 
 @dataclass(slots=True)
-class Undo:
-    """What takes a thing away. Lower ranks first: what hangs on others before these."""
-
-    rank: int
-    call: Call
-
-
-# what a POST at a path makes, and where that is destroyed: (rank, pattern, template, names in `data`)
-_MAKES = (
-    (0, r"/apps", "/apps/{id}", ("app",)),
-    (1, r"/domains", "/domains/{id}", ("domain",)),
-    (2, r"/spaces/[^/]+/service-instances", "/service-instances/{id}", ("service_instance", "instance")),
-    (3, r"/organizations/([^/]+)/services", "/organizations/{scope}/services/{id}", ("service",)),
-    (4, r"/credentials", "/credentials/{id}", ("credential",)),
-    (4, r"/users", "/users/{id}", ("user",)),
-)
-
-
-@dataclass(slots=True)
 class World:
     """One run's surroundings."""
 
     options: Options
     web: Web
     nonce: str = field(default_factory=lambda: secrets.token_hex(4))
-    undo: dict[str, Undo] = field(default_factory=dict[str, Undo])
-    kept: set[str] = field(default_factory=set[str])
-    gone: set[str] = field(default_factory=set[str])
+    undoing: Undoing = field(default_factory=Undoing)
     visits: dict[str, int] = field(default_factory=dict[str, int])
     _made: dict[str, Any] = field(default_factory=dict[str, Any])
     _count: int = 0
 
     def __post_init__(self) -> None:
-        self.web.observers.append(self._remember)
+        self.web.observers.append(self.undoing.remember)
 
     # --- the server itself -------------------------------------------------------------------------------------------
 
@@ -272,7 +250,7 @@ class World:
     def needed_id(self, interface: str, answer: Answer, *names: str) -> str:
         found = resource(answer.data, *names)
         value = cast("dict[str, Any]", found).get("id") if isinstance(found, dict) else None
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or value in self.undoing.kept:
             raise self.failed(interface, answer)
         return value
 
@@ -421,61 +399,6 @@ class World:
             if self.listed(path, **fields):
                 return
         raise self.failed(interface, answer)
-
-    # --- taking it away ----------------------------------------------------------------------------------------------
-
-    def _remember(self, answer: Answer) -> None:
-        call = answer.call
-        if call is None or call.method != "POST" or not answer.good:
-            return
-        for rank, pattern, template, names in _MAKES:
-            match = re.fullmatch(pattern, call.path)
-            if match is None:
-                continue
-            found = resource(answer.data, *names)
-            value = cast("dict[str, Any]", found).get("id") if isinstance(found, dict) else None
-            if isinstance(value, str) and value and value not in self.kept:
-                scope = match.group(1) if match.groups() else ""
-                path = template.replace("{scope}", scope).replace("{id}", at("{id}", id=value))
-                self.undo.setdefault(path, Undo(rank, Call("DELETE", path)))
-
-    def clean_up(self) -> list[Text]:
-        """Destroys all that was made here; what is left, and why."""
-        self._find_lost()
-        left: list[Text] = []
-        for path, undo in sorted(self.undo.items(), key=lambda pair: pair[1].rank):
-            why = self._destroy(undo.call)
-            if why is not None:
-                left.append(Text("{path}: {why}", "{path}：{why}").fill(path=path, why=why))
-        self.undo.clear()
-        return left
-
-    def _find_lost(self) -> None:
-        """Apps of this run's names whose making was never answered."""
-        try:
-            for item in self.all_items("/apps"):
-                name, identifier = item.get("name"), item.get("id")
-                if isinstance(name, str) and name.startswith(f"conf-{self.nonce}-") and isinstance(identifier, str):
-                    path = at("/apps/{id}", id=identifier)
-                    self.undo.setdefault(path, Undo(0, Call("DELETE", path)))
-        except Failure:
-            return
-
-    def _destroy(self, call: Call) -> Text | None:
-        answer = self.web.send(call)
-        if answer.status in (404, 410) and answer.code != "path_not_found":
-            return None
-        if not answer.good:
-            return answer.seen
-        try:
-            self.finish(answer)
-            if call.path.startswith("/apps/") or answer.status == 202:
-                there = Call("GET", call.path)
-                expected = Text("that it is gone", "已删除")
-                self.eventually(lambda: self.web.send(there), lambda a: a.status in (404, 405, 410), expected)
-        except Failure as failure:
-            return failure.seen
-        return None
 
 
 def _nameless(path: str) -> str:

@@ -71,6 +71,8 @@ def create_app(self: Reference, request: Request) -> Response:
         "desired_state": "stopped", "state": "stopped", "instances": [], "created_at": now(),
         "__page": None, "__version": 1, "__count": 1, "__owner": request.user,
     }  # fmt: skip
+    if self.lie("5.1(1):somebody_elses"):
+        return Response(201, self.shown(app) | {"id": next(iter(self.apps))})
     self.apps[app["id"]] = app
     self.packages[app["id"]] = []
     return Response(201, self.shown(app), self.tag(app))

@@ -201,6 +201,19 @@ def test_what_a_lying_server_keeps_is_named(git: Path) -> None:
         )
 
 
+def test_what_was_there_before_stays(git: Path) -> None:
+    """Even where the server says that it is what it has just made."""
+    with serving(git, "5.1(1):somebody_elses") as reference:
+        reference.apps["app_of_the_plant"] = {
+            "id": "app_of_the_plant", "name": "mes", "domain": "mes.plant.cn", "__page": b"mes", "__version": 1,
+        }  # fmt: skip
+        report = tried(reference)
+        assert reference.apps["app_of_the_plant"]["__page"] == b"mes"
+        assert reference.apps["app_of_the_plant"]["__version"] == 1
+    assert "5.1(1)" in report.of(Verdict.failed)
+    assert {"5.1(3)", "5.1(6)", "5.1(7)"} <= set(report.of(Verdict.blocked))
+
+
 def test_a_package_of_ones_own_is_taken(git: Path) -> None:
     with serving(git) as reference:
         packed = io.BytesIO()
