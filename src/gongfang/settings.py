@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -38,6 +39,12 @@ class Settings(BaseSettings):
     build_concurrency: int = Field(default=2, ge=1)
     sweep_s: float = Field(default=30, gt=0)
     """How often everything is compared with what it should be, even when nothing was said to have changed."""
+    event_retention_days: int = Field(default=400, ge=180)
+    """How long events are kept. Regulations ask for 180 days at least, so less is refused."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of the proxies in front of the API (`10.0.0.5,192.168.7.0/24`), whose `X-Forwarded-For` is believed."""
+    webhook_private: bool = False
+    """Whether webhooks may lead to this machine and to private networks."""
     port_range: tuple[int, int] = (20000, 29999)
     """Ports (and, as root, one user id each) that instances get."""
 
@@ -50,6 +57,13 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: str) -> str:
         return value.strip().strip(".").lower()
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -1,14 +1,16 @@
 """What the API is given: the platform's parts as values and callables. `main` makes them; nothing here does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gongfang.api.source import Network
 from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import JsonObject
+from gongfang.domain.webhooks import Sent, Webhook
 from gongfang.runtimes.interface import Guarantee, Runtime
 from gongfang.state import Database
 
@@ -38,7 +40,9 @@ class PlatformState:
 class ApiServices:
     """`edge_url`: a host name → the address that a browser opens. `upload_limit`: bytes of one package. `ready`:
     name of a check → whether it holds, and why not. `closing`: set when the server is about to stop; streams and
-    waiting calls end then, so that a graceful shutdown isn't held up by them.
+    waiting calls end then, so that a graceful shutdown isn't held up by them. `trusted_proxies`: whose word about a
+    client's address counts. `send_webhook`: one message to one webhook, now; `webhook_private`: whether addresses of
+    private networks may be given.
     """
 
     database: Database
@@ -50,4 +54,7 @@ class ApiServices:
     platform: Callable[[], Awaitable[PlatformState]]
     ready: Callable[[], Awaitable[Mapping[str, tuple[bool, Reason | None]]]]
     upload_limit: int
+    send_webhook: Callable[[Webhook, str, bytes], Awaitable[Sent]]
+    webhook_private: bool = False
+    trusted_proxies: Sequence[Network] = ()
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -31,8 +31,11 @@ from gongfang.reconcile.builds import BuildReconciler, BuildSettings
 from gongfang.reconcile.clock import watch_clock
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
+from gongfang.reconcile.retention import keep_events
+from gongfang.reconcile.sender import WebhookSender
 from gongfang.reconcile.servers import ServerKeeper
 from gongfang.reconcile.tasks import TaskReconciler
+from gongfang.reconcile.webhooks import Webhooks
 from gongfang.reconcile.workloads import PlatformFacts
 from gongfang.runtimes.interface import Mount
 from gongfang.runtimes.local import LocalRuntime
@@ -116,6 +119,8 @@ class Platform:
         self._database_ = Database(url, Keyring.load(home.keys), self._hub)
         stack.push_async_callback(self._database_.close)
         await self._tokens()
+        self._sender = WebhookSender(utc_now, private=settings.webhook_private)
+        stack.push_async_callback(self._sender.close)
         self._edge = await self._open_edge()
         stack.push_async_callback(self._edge.close)
         apps = await self._reconcilers()
@@ -240,7 +245,20 @@ class Platform:
             workers = KeyedWorkers(kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s)
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
+        self._send_events()
         return apps
+
+    def _send_events(self) -> None:
+        """Webhooks, each in a turn of its own however many there are, and the end of old events."""
+        settings, database = self._settings, self._database_
+        hooks = Webhooks(database, utc_now, self._sender.send)
+        workers = KeyedWorkers(
+            "webhook", hooks, hooks.enabled, self._hub, utc_now, sweep_s=settings.sweep_s, concurrency=10_000
+        )
+        self._workers.append(workers)
+        self._spawn_for_ever(workers.run, "workers:webhook")
+        self._spawn_for_ever(hooks.relay, "webhooks")
+        self._spawn_for_ever(lambda: keep_events(database, utc_now, settings.event_retention_days), "retention")
 
     # --- the API, and what it says of the platform -------------------------------------------------------------------
 
@@ -259,16 +277,21 @@ class Platform:
             platform=self._state,
             ready=self._ready,
             upload_limit=self._settings.upload_limit,
+            send_webhook=self._sender.send,
+            webhook_private=self._settings.webhook_private,
+            trusted_proxies=self._settings.trusted_proxies,
             closing=self._closing,
         )
+        self._application = create_api(services)
         config = uvicorn.Config(
-            create_api(services),
+            self._application,
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=3,
             timeout_keep_alive=75,
             server_header=False,
+            proxy_headers=False,  # whose word about a client's address counts is the API's to say
         )
         return _Server(config)
 
@@ -277,6 +300,7 @@ class Platform:
         self._closing.set()
         server.should_exit = True
         await asyncio.gather(*(t for t in self._background if t.get_name() == "api"), return_exceptions=True)
+        await self._application.state.refusals.flush()
 
     async def _ready(self) -> Mapping[str, tuple[bool, Reason | None]]:
         """Ready means: database reachable, edge has acknowledged its configuration, reconciler swept recently."""

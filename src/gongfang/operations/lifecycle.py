@@ -105,6 +105,9 @@ async def _nothing_to_do(
         release_id=app.target_release_id,
     )
     await tx.insert(done)
+    desired = {"desired": app.desired.value}
+    data = {"operation": done.id, "nothing_to_do": True}
+    await context.event(tx, f"app:{done.kind.value}:succeeded", app=app, data=data, before=desired, after=desired)
     return await view_app(tx, app), await view_operation(tx, done)
 
 

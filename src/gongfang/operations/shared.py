@@ -172,7 +172,6 @@ async def submit(
         tx,
         f"app:{operation.kind.value}:requested",
         app=app,
-        object_id=operation.id,
         data={"operation": operation.id, **operation.params},
     )
     tx.wake("app", app.id)

@@ -14,10 +14,25 @@ from gongfang.api.routes import (
     tasks,
     tree,
     users,
+    webhooks,
 )
 
 ROUTES: list[Endpoint] = [
     route
-    for part in (apps, lifecycle, packages, tasks, logs, domains, operations, events, access, users, tree, platform)
+    for part in (
+        apps,
+        lifecycle,
+        packages,
+        tasks,
+        logs,
+        domains,
+        operations,
+        events,
+        webhooks,
+        access,
+        users,
+        tree,
+        platform,
+    )
     for route in part.routes.routes
 ] + platform.bare.routes
