@@ -122,8 +122,9 @@ class AuditedWriting(Writing):
         if change is None:
             return
         told.add(event["object_id"])
-        if event["before"] is None and event["after"] is None:
-            event["before"], event["after"] = change.shown()
+        for side, shown in zip(("before", "after"), change.shown(), strict=True):
+            given = cast("JsonObject | None", event[side])
+            event[side] = shown if given is None else {**(shown or {}), **given}
         event["object_name"] = event["object_name"] or audit.name_of(change.noun)
 
     def _tell_the_rest(self, event: dict[str, Any], told: set[str]) -> None:
