@@ -34,7 +34,8 @@ SECTIONS = {
         "tasks": Entry("tasks:tasks", "List and cancel one-off tasks", "查看和取消一次性任务"),
         "operations": Entry("work:operations", "List and follow what is being done", "查看和跟踪正在进行的操作"),
         "cancel": Entry("work:cancel", "Cancel an operation", "取消操作"),
-        "events": Entry("work:events", "Show what happened, and who did it", "查看发生的事件及操作人"),
+        "events": Entry("events:events", "Show and export what happened, and who did it", "查看和导出事件及操作人"),
+        "webhooks": Entry("webhooks:webhooks", "Send events to other systems", "将事件推送到其他系统"),
     },
     ("People and places", "人员与组织"): {
         "login": Entry("login:login", "Log in to a platform", "登录平台"),

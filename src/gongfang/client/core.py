@@ -8,6 +8,7 @@ from gongfang.client.http import Answer, Http, Params
 from gongfang.client.resources.apps import Apps
 from gongfang.client.resources.people import Tokens, Users
 from gongfang.client.resources.tree import Domains, Organizations, Spaces, Tenants
+from gongfang.client.resources.webhooks import Webhooks
 from gongfang.client.resources.work import Builds, Events, Operations, Tasks
 from gongfang.wire.models import PlatformOut, TokenOut, WhoAmI
 
@@ -37,6 +38,7 @@ class Client:
         self.tasks = Tasks(self.http)
         self.operations = Operations(self.http)
         self.events = Events(self.http)
+        self.webhooks = Webhooks(self.http)
         self.domains = Domains(self.http)
         self.tenants = Tenants(self.http)
         self.organizations = Organizations(self.http)

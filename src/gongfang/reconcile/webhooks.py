@@ -22,7 +22,7 @@ from pydantic_core import to_json
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.ids import new_id
-from gongfang.domain.values import Event, Place
+from gongfang.domain.values import Event, Outcome, Place
 from gongfang.domain.webhooks import LONGEST_PAUSE_S, Delivery, Sent, Webhook, gives_up, matches, pause, why
 from gongfang.state import Database, Scope, Wake
 from gongfang.wire.models import EventOut
@@ -108,8 +108,8 @@ class Webhooks:
             full = len(found) == BATCH
             for event in found:
                 if wants(webhook, event):
-                    now = await self._deliver(webhook, event)
-                    if now is None or not now.enabled or now.attempts:
+                    arrived, now = await self._deliver(webhook, event)
+                    if not arrived or now is None or not now.enabled:
                         break
                     webhook = now
             else:
@@ -126,8 +126,8 @@ class Webhooks:
                 if now is not None and now.position < seq:
                     await tx.update(Webhook, webhook.id, position=seq)
 
-    async def _deliver(self, webhook: Webhook, event: Event) -> Webhook | None:
-        """One attempt, and the webhook as it is afterwards."""
+    async def _deliver(self, webhook: Webhook, event: Event) -> tuple[bool, Webhook | None]:
+        """One attempt: whether it arrived, and the webhook as it is afterwards."""
         sent = await self._send(webhook, f"{webhook.id}_{event.seq}", message(event))
         now = self._clock()
         delivery = Delivery(
@@ -146,10 +146,10 @@ class Webhooks:
         async with self._database.writing() as tx:
             held = await tx.lock(Webhook, webhook.id)
             if held is None:
-                return None
+                return False, None
             await tx.add_delivery(delivery)
             if sent.delivered:
-                return await tx.update(
+                changed = await tx.update(
                     Webhook,
                     held.id,
                     position=event.seq,
@@ -158,8 +158,9 @@ class Webhooks:
                     next_attempt_at=None,
                     reason=None,
                 )
+                return True, changed
             if held.url != webhook.url or not held.enabled:
-                return held  # it was changed meanwhile: the failure was another's
+                return False, held  # it was changed meanwhile: the failure was another's
             over = gives_up(held, sent, now)
             changed = await tx.update(
                 Webhook,
@@ -179,11 +180,12 @@ class Webhooks:
                     space_id=held.space_id,
                     object_id=held.id,
                     object_name=held.name,
+                    outcome=Outcome.failed,
                     before={"enabled": True},
                     after={"enabled": False},
                     data={"reason": over.to_json(), "position": held.position},
                 )
-            return changed
+            return False, changed
 
     async def relay(self) -> None:
         """Wakes the webhooks that want one of the new events. Until cancelled."""
