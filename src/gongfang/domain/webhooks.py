@@ -151,6 +151,8 @@ _NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in (
         "168.63.129.16/32",  # a cloud's metadata at a public address
+        "192.0.0.0/24",  # another's; and relays of 6to4. Not private to every release of Python
+        "192.88.99.0/24",
         "64:ff9b::/96",  # IPv4 behind NAT64: may be any address of these
         "64:ff9b:1::/48",
         "2002::/16",  # 6to4, and Teredo below: the same
