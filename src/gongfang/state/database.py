@@ -435,8 +435,17 @@ class Database:
 
     async def settled(self) -> tuple[int, bool]:
         """The number up to which no event will appear any more; and whether higher ones are still on their way."""
-        async with self._horizon.order, self.reading() as tx:
-            return await tx.settled(self._horizon)
+        horizon, asked = self._horizon, self._horizon.begun
+        async with horizon.order:
+            if horizon.begun > asked:  # it began after this was asked, and is done
+                return horizon.settled, horizon.waits
+            horizon.begun += 1
+            try:
+                async with self.reading() as tx:
+                    return await tx.settled(horizon)
+            except BaseException:
+                horizon.begun -= 1
+                raise
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Reading]:

@@ -84,6 +84,8 @@ class Horizon:
 
     def __init__(self) -> None:
         self.order = asyncio.Lock()
+        self.begun = 0
+        """Sightings that have begun. Whoever asked before one began may use what it saw: many readers, few sightings."""
         self.settled = 0
         self._open: list[tuple[int, frozenset[str]]] = []
 
