@@ -74,7 +74,7 @@ async def known_call(request: Request) -> KnownCall:
         raise Unauthenticated("token_missing")
     user, token = await authenticate(services.database, services.clock, bearer.strip())
     anybody = PublicCall(request, services, visit)
-    caller = Caller(user, token, anybody.source, visit.request_id, anybody.user_agent)
+    caller = Caller(user, token, anybody.source, visit.request_id, user_agent=anybody.user_agent)
     context = Context(services.database.audited, services.clock, caller, services.base_domain, services.edge_url)
     return KnownCall(request, services, visit, context)
 

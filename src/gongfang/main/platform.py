@@ -119,7 +119,7 @@ class Platform:
         self._database_ = Database(url, Keyring.load(home.keys), self._hub)
         stack.push_async_callback(self._database_.close)
         await self._tokens()
-        self._sender = WebhookSender(utc_now, private=settings.webhook_private)
+        self._sender = WebhookSender(self._clock, private=settings.webhook_private)
         stack.push_async_callback(self._sender.close)
         self._edge = await self._open_edge()
         stack.push_async_callback(self._edge.close)
@@ -251,14 +251,14 @@ class Platform:
     def _send_events(self) -> None:
         """Webhooks, each in a turn of its own however many there are, and the end of old events."""
         settings, database = self._settings, self._database_
-        hooks = Webhooks(database, utc_now, self._sender.send)
+        hooks = Webhooks(database, self._clock, self._sender.send)
         workers = KeyedWorkers(
-            "webhook", hooks, hooks.enabled, self._hub, utc_now, sweep_s=settings.sweep_s, concurrency=10_000
+            "webhook", hooks, hooks.enabled, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=10_000
         )
         self._workers.append(workers)
         self._spawn_for_ever(workers.run, "workers:webhook")
         self._spawn_for_ever(hooks.relay, "webhooks")
-        self._spawn_for_ever(lambda: keep_events(database, utc_now, settings.event_retention_days), "retention")
+        self._spawn_for_ever(lambda: keep_events(database, self._clock, settings.event_retention_days), "retention")
 
     # --- the API, and what it says of the platform -------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """How long events are kept: at least 180 days, longer by `GONGFANG_EVENT_RETENTION_DAYS`, then removed bit by bit."""
 
 import asyncio
+import time
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,10 +26,15 @@ async def prune_events(database: Database, before: datetime, limit: int) -> int:
 
 
 async def keep_events(database: Database, clock: Clock, days: int) -> None:
-    """The sweep of what is older than so many days, every hour, in batches between which others get their turn."""
+    """The sweep of what is older than so many days, every hour, in batches between which others get their turn.
+
+    Time goes on as steadily as this process has lived: a clock that jumps years ahead removes nothing.
+    """
+    began, at = clock(), time.monotonic()
     while True:
         total = 0
-        while removed := await prune_events(database, clock() - timedelta(days=days), PRUNED_AT_ONCE):
+        now = min(clock(), began + timedelta(seconds=time.monotonic() - at))
+        while removed := await prune_events(database, now - timedelta(days=days), PRUNED_AT_ONCE):
             total += removed
             await asyncio.sleep(_BETWEEN_S)
         if total:

@@ -85,7 +85,7 @@ class Horizon:
     def __init__(self) -> None:
         self.order = asyncio.Lock()
         self.begun = 0
-        """Sightings that have begun. Whoever asked before one began may use what it saw: many readers, few sightings."""
+        """Sightings that have begun. Who asked before one began may use what it saw: many readers, few sightings."""
         self.settled = 0
         self._open: list[tuple[int, frozenset[str]]] = []
 

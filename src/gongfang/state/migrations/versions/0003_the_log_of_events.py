@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -40,9 +40,9 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("after", postgresql.JSONB()))
     op.add_column("events", sa.Column("token_id", sa.String(40)))
     op.add_column("events", sa.Column("user_agent", sa.String(200)))
-    op.execute("UPDATE events SET outcome = 'failed' WHERE tag LIKE '%:failed' OR tag LIKE '%:crashed'")
-    op.execute("UPDATE events SET outcome = 'requested' WHERE tag LIKE '%:requested'")
-    op.execute("UPDATE events SET outcome = 'cancelled' WHERE tag LIKE '%:cancelled'")
+    for word, outcome in (("failed", "failed"), ("crashed", "failed"), ("requested",) * 2, ("cancelled",) * 2):
+        ends = sa.text("UPDATE events SET outcome = :outcome WHERE tag LIKE :tag")
+        op.execute(ends.bindparams(outcome=outcome, tag=f"%:{word}"))
     op.execute("UPDATE events SET actor_name = 'platform' WHERE actor_name IS NULL")
     op.execute(_APPEND_ONLY)
     op.execute(_ROWS)
