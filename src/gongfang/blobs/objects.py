@@ -60,6 +60,12 @@ class ObjectBlobs:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store: ObjectStore = store if store is not None else LocalStore(folder)
 
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies that is kept in a folder, whether it is there or not."""
+        if self._folder is None:
+            raise ValueError("the blobs are not kept in a folder")
+        return self._folder / _key(sha256)
+
     async def put_stream(self, chunks: AsyncIterator[bytes], *, limit: int, expected: int | None = None) -> Blob:
         if expected is not None and expected > limit:
             raise TooLarge("upload_too_large", size=expected, limit=limit)
