@@ -162,14 +162,13 @@ class _Hashed:
 
 
 @contextmanager
-def _in_words() -> Generator[None]:
-    """What the libraries say of a file that is not as it should be."""
+def _in_words(source: Readable | None = None) -> Generator[None]:
+    """What the libraries say of a file that is not as it should be. `source`: where they read; at its end, it is cut."""
     try:
         yield
     except tarfile.ReadError as error:
-        raise Invalid(
-            "backup_truncated" if "unexpected end" in str(error) else "backup_damaged", what=str(error)
-        ) from None
+        cut = "unexpected end" in str(error) or (source is not None and not source.read(1))
+        raise Invalid("backup_truncated" if cut else "backup_damaged", what=str(error)) from None
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
         raise Invalid("backup_damaged", what=str(error)) from None
 
