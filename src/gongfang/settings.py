@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gongfang.domain.sizes import size_of
+
 
 class Settings(BaseSettings):
     """Every field is an environment variable with the prefix `GONGFANG_`."""
@@ -40,6 +42,37 @@ class Settings(BaseSettings):
     """How often everything is compared with what it should be, even when nothing was said to have changed."""
     port_range: tuple[int, int] = (20000, 29999)
     """Ports (and, as root, one user id each) that instances get."""
+    keep_releases: int = Field(default=10, ge=1)
+    """Newest releases of an app that are kept; those in use always are."""
+    keep_packages: int = Field(default=10, ge=1)
+    """Newest packages of an app that are kept; those of kept releases always are."""
+    keep_builds: int = Field(default=10, ge=1)
+    """Newest ended builds of an app that are kept, with their logs."""
+    keep_operations_days: float = Field(default=90, gt=0)
+    keep_unpacked_days: float = Field(default=7, ge=0)
+    """Unpacked droplets on which nothing runs stay for so long after they were last asked for."""
+    keep_cache_days: float = Field(default=30, ge=0)
+    """Dependency caches of builds stay for so long after they were last used."""
+    cache_limit: str = "10GB"
+    """All dependency caches together: a size, or a percentage of the disk."""
+    gc_every_h: float = Field(default=24, gt=0)
+    """How often what is no longer needed is cleared away; also when the disk gets short."""
+    gc_grace_s: float = Field(default=3600, ge=0)
+    """A stored file that nothing refers to stays for so long: an upload stores its file before its row."""
+    disk_warn: str = ""
+    """Free space (a size, or a percentage of the disk) below which the platform warns and clears up by itself. Empty:
+    5 %, at least 1 GB and at most 25 GB."""
+    disk_refuse: str = ""
+    """Free space below which uploads and builds are refused. Empty: 2 %, at least 512 MB and at most 10 GB."""
+    log_limit: str = "16MB"
+    """Size at which `logs/control.log` is put aside; the newest four are kept beside it."""
+
+    @field_validator("disk_warn", "disk_refuse", "cache_limit", "log_limit")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        if value:
+            size_of(value, 1 << 40)
+        return value
 
     @field_validator("home")
     @classmethod

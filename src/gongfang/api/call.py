@@ -63,7 +63,7 @@ async def known_call(request: Request) -> KnownCall:
     user, token = await authenticate(services.database, services.clock, bearer.strip())
     source = request.client.host if request.client else None
     caller = Caller(user, token, source, visit.request_id)
-    context = Context(services.database, services.clock, caller, services.base_domain, services.edge_url)
+    context = Context(services.database, services.clock, caller, services.base_domain, services.edge_url, services.room)
     return KnownCall(request, services, visit, context)
 
 

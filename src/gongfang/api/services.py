@@ -9,6 +9,8 @@ from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import JsonObject
+from gongfang.reconcile.gc import GcActor, GcReport
+from gongfang.reconcile.keys import Rotation
 from gongfang.runtimes.interface import Guarantee, Runtime
 from gongfang.state import Database
 
@@ -38,7 +40,8 @@ class PlatformState:
 class ApiServices:
     """`edge_url`: a host name → the address that a browser opens. `upload_limit`: bytes of one package. `ready`:
     name of a check → whether it holds, and why not. `closing`: set when the server is about to stop; streams and
-    waiting calls end then, so that a graceful shutdown isn't held up by them.
+    waiting calls end then, so that a graceful shutdown isn't held up by them. `room`: raises where the disk gets full.
+    `gc`, `rotate_keys`: what `operations.housekeeping` lets administrators do.
     """
 
     database: Database
@@ -50,4 +53,7 @@ class ApiServices:
     platform: Callable[[], Awaitable[PlatformState]]
     ready: Callable[[], Awaitable[Mapping[str, tuple[bool, Reason | None]]]]
     upload_limit: int
+    room: Callable[[], None] = lambda: None
+    gc: Callable[[bool, GcActor], Awaitable[GcReport]] | None = None
+    rotate_keys: Callable[[GcActor], Awaitable[Rotation]] | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -51,6 +51,11 @@ SECTIONS = {
         "up": Entry("platform:up", "Start the platform on this machine", "在本机启动平台"),
         "down": Entry("platform:down", "Stop the platform on this machine", "停止本机平台"),
         "status": Entry("platform:status", "Show the platform's parts", "查看平台各部分状态"),
+        "gc": Entry("housekeeping:gc", "Clear away what is no longer needed", "清理不再需要的内容"),
+        "keys": Entry("housekeeping:keys", "Rotate the keys of secrets", "轮换机密密钥"),
+        "service": Entry(
+            "service:service", "Print a unit that starts the platform at boot", "输出开机启动的 systemd 单元"
+        ),
         "backup": Entry("backup:backup", "Save the whole platform in one file", "将整个平台备份为一个文件"),
         "restore": Entry("backup:restore", "Restore a backup into an empty home", "将备份恢复到空主目录"),
         "demo": Entry("demo:demo", "Walk through the standard's way in", "演示标准的应用接入流程"),

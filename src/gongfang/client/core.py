@@ -6,6 +6,7 @@ import httpx2
 
 from gongfang.client.http import Answer, Http, Params
 from gongfang.client.resources.apps import Apps
+from gongfang.client.resources.housekeeping import Housekeeping
 from gongfang.client.resources.people import Tokens, Users
 from gongfang.client.resources.tree import Domains, Organizations, Spaces, Tenants
 from gongfang.client.resources.work import Builds, Events, Operations, Tasks
@@ -43,6 +44,7 @@ class Client:
         self.spaces = Spaces(self.http)
         self.users = Users(self.http)
         self.tokens = Tokens(self.http)
+        self.housekeeping = Housekeeping(self.http)
 
     @property
     def url(self) -> str:

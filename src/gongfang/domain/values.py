@@ -57,6 +57,7 @@ class Permission(StrEnum):
     user_read = "user:read"
     user_write = "user:write"
     platform_read = "platform:read"
+    platform_write = "platform:write"  # clear up, rotate keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,13 @@ from gongfang.domain.values import App, Instance, InstanceState
 from gongfang.edge.envoy import EnvoyEdge
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
+from gongfang.main.housekeeping import Housekeeping
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
 from gongfang.reconcile.clock import watch_clock
+from gongfang.reconcile.disk import DiskWatch
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
 from gongfang.reconcile.servers import ServerKeeper
@@ -100,7 +102,8 @@ class Platform:
         for tool in ("bwrap", "envoy", *(() if settings.database_url else ("postgres",))):
             await self._fetch(tool)
         droplets_folder = home.root / "droplets"
-        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs")
+        disk = self._disk = DiskWatch(home.root, settings.disk_warn, settings.disk_refuse)
+        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs", keep_free=disk.marks.refuse)
         self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
         self._runtime = LocalRuntime(
             home.runtime,
@@ -113,12 +116,17 @@ class Platform:
         stack.push_async_callback(self._runtime.close)
         stack.push_async_callback(self._end_background)
         url = await self._database()
-        self._database_ = Database(url, Keyring.load(home.keys), self._hub)
+        keyring = Keyring.load(home.keys)
+        self._database_ = Database(url, keyring, self._hub)
         stack.push_async_callback(self._database_.close)
+        self._housekeeping = Housekeeping(
+            settings, home, disk, self._database_, keyring, self._runtime, self._blobs, self._droplets
+        )
         await self._tokens()
         self._edge = await self._open_edge()
         stack.push_async_callback(self._edge.close)
         apps = await self._reconcilers()
+        self._housekeeping.begin(self._spawn_for_ever)
         stack.push_async_callback(apps.close)
         stack.push_async_callback(self._end_background)
         server = self._api()
@@ -226,6 +234,8 @@ class Platform:
                 concurrency=settings.build_concurrency,
                 environment=configuration.environment,
                 mounts=tuple(Mount(shown.source, shown.target) for shown in configuration.shown),
+                kept=settings.keep_builds,
+                room=self._disk.room,
             ),
         )
         tasks = TaskReconciler(database, runtime, self._clock, facts)
@@ -259,6 +269,9 @@ class Platform:
             platform=self._state,
             ready=self._ready,
             upload_limit=self._settings.upload_limit,
+            room=self._disk.room,
+            gc=self._housekeeping.gc,
+            rotate_keys=self._housekeeping.rotate_keys,
             closing=self._closing,
         )
         config = uvicorn.Config(
@@ -314,6 +327,7 @@ class Platform:
             PlatformPart("control", "ok" if checks["reconciler"][0] else "starting", checks["reconciler"][1]),
             self._part("database", "postgres", checks["database"]),
             self._part("edge", "envoy", checks["edge"]),
+            self._housekeeping.part(),
         ]
         return PlatformState(
             version=__version__,

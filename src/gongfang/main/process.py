@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError
 
 from gongfang.domain.errors import GongfangError, Invalid
 from gongfang.domain.messages import words
+from gongfang.domain.sizes import size_of
 from gongfang.main.home import Home
 from gongfang.main.terminal import language
 from gongfang.settings import Settings
@@ -73,7 +74,10 @@ def serve(*, notify_fd: int | None) -> int:
     try:
         settings = read_settings()
         home = Home.of(settings)
-        telemetry.configure(settings.log_level, json=notify_fd is not None)
+        output = None
+        if notify_fd is not None:  # `_detached` has led stdout and stderr to the log
+            output = telemetry.RotatingOutput(home.log_file, size_of(settings.log_limit, 0))
+        telemetry.configure(settings.log_level, json=notify_fd is not None, output=output)
         home.be_whole()
         home.make()
         lock = home.lock()

@@ -59,6 +59,7 @@ class Context:
     caller: Caller
     base_domain: str
     edge_url: Callable[[str], str]  # host name → address that a browser can open
+    room: Callable[[], None] = lambda: None  # raises `Unavailable("disk_full")` where the disk gets full
 
     def require(self, permission: Permission, place: Place, *, missing: NotFound) -> None:
         """The caller may, or gets an error: `missing` (404) where they may not even read there, else `Forbidden`."""

@@ -4,6 +4,7 @@ Most questions are "the one with this id" and "those whose fields equal this": `
 `update`, `delete` serve every noun. What needs more than equality has a method with a name.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
@@ -87,6 +88,11 @@ class Reading:
     def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
         self._connection = connection
         self._codecs = codecs
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """For the other modules of this package; nobody else knows what to do with it."""
+        return self._connection
 
     async def _rows(self, statement: Any, values: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         return (await self._connection.execute(statement, values)).mappings().all()  # pyright: ignore[reportReturnType]
@@ -329,9 +335,10 @@ class Writing(Reading):
         known = table.c.done.is_(None) if fingerprint is None else table.c.fingerprint == fingerprint
         await self._connection.execute(delete(table).where(table.c.key == key, known))
 
-    async def purge_idempotency(self, before: datetime) -> None:
+    async def purge_idempotency(self, before: datetime) -> int:
+        """Forgets kept answers that are older; how many."""
         table = tables.idempotency
-        await self._connection.execute(delete(table).where(table.c.created_at < before))
+        return (await self._connection.execute(delete(table).where(table.c.created_at < before))).rowcount
 
     async def note_login(self, user_id: str, *, failed: int, locked_until: datetime | None) -> None:
         table = tables.users
@@ -358,6 +365,7 @@ class Database:
     def __init__(self, url: str, keyring: Keyring, hub: Hub, *, pool_size: int = 10) -> None:
         self.hub = hub
         self._codecs = Codecs(keyring)
+        self._writers: set[asyncio.Future[None]] = set()
         self._engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -379,6 +387,12 @@ class Database:
         async with self.reading() as tx:
             await tx.count(Token, id="")
 
+    async def older_writers_ended(self) -> None:
+        """Returns when every transaction that is open for writing now has ended."""
+        open_now = list(self._writers)
+        if open_now:
+            await asyncio.wait(open_now)
+
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Reading]:
         with _translated():
@@ -388,10 +402,16 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[Writing]:
         """Commits at the end of the block, rolls back on any error, then publishes what was woken."""
-        with _translated():
-            async with self._engine.begin() as connection:
-                tx = Writing(connection, self._codecs)
-                yield tx
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writers.add(ended)
+        try:
+            with _translated():
+                async with self._engine.begin() as connection:
+                    tx = Writing(connection, self._codecs)
+                    yield tx
+        finally:
+            self._writers.discard(ended)
+            ended.set_result(None)
         self.hub.publish(tx.wakes)
 
 
@@ -400,6 +420,7 @@ class Database:
 _AWAY = ("08", "40", "53", "57P")
 
 
+_DISK_FULL = "53100"
 _UNIQUE = "23505"  # SQLSTATE unique_violation
 
 
@@ -415,6 +436,8 @@ def _translated():
     except (InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable("database_away", retry_after=2) from error
     except DBAPIError as error:
+        if _sqlstate(error.orig) == _DISK_FULL:
+            raise Unavailable("database_disk_full", retry_after=30) from error
         if error.connection_invalidated or _sqlstate(error.orig).startswith(_AWAY):
             raise Unavailable("database_away", retry_after=2) from error
         if isinstance(error, DataError) or "DataError" in repr(error.orig):

@@ -6,6 +6,7 @@ from gongfang.api.routes import (
     apps,
     domains,
     events,
+    housekeeping,
     lifecycle,
     logs,
     operations,
@@ -18,6 +19,20 @@ from gongfang.api.routes import (
 
 ROUTES: list[Endpoint] = [
     route
-    for part in (apps, lifecycle, packages, tasks, logs, domains, operations, events, access, users, tree, platform)
+    for part in (
+        apps,
+        lifecycle,
+        packages,
+        tasks,
+        logs,
+        domains,
+        operations,
+        events,
+        access,
+        users,
+        tree,
+        platform,
+        housekeeping,
+    )
     for route in part.routes.routes
 ] + platform.bare.routes

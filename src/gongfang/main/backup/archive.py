@@ -12,7 +12,9 @@ that the file was cut off. Digests find damage. Only a passphrase keeps somebody
 
 import hashlib
 import io
+import os
 import re
+import struct
 import tarfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +38,10 @@ _NAME = re.compile(
 _READ = 1 << 20
 _MOST_JSON = 256 << 20
 _LEVEL = 3
+# A frame that every reader of zstd skips: by it, a file that was cut off is known before it is read. A sealed one needs
+# none, its last piece says that it is the last.
+_END_WORDS = b"gongfang backup ends here"
+_END = struct.pack("<II", 0x184D2A50, len(_END_WORDS)) + _END_WORDS
 _MOST_WINDOW = 128 << 20
 
 
@@ -104,6 +110,7 @@ class ArchiveWriter:
     def __init__(self, file: BinaryIO, header: Header, passphrase: bytes | None) -> None:
         self.header = header
         self.parts: list[Part] = []
+        self._file = file
         self._sealer = Sealer(file, passphrase) if passphrase is not None else None
         compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
         self._zstd = compressor.stream_writer(cast(Any, self._sealer or file), closefd=False)
@@ -138,7 +145,17 @@ class ArchiveWriter:
         self._zstd.flush(zstandard.FLUSH_FRAME)
         if self._sealer is not None:
             self._sealer.close()
+        else:
+            self._file.write(_END)
         return manifest
+
+
+def _must_end_well(file: BinaryIO) -> None:
+    if file.seek(0, os.SEEK_END) < len(_END):
+        raise Invalid("backup_truncated")
+    file.seek(-len(_END), os.SEEK_END)
+    if file.read() != _END:
+        raise Invalid("backup_truncated")
 
 
 def _forget_members(tar: tarfile.TarFile) -> None:
@@ -163,7 +180,7 @@ class _Hashed:
 
 @contextmanager
 def _in_words(source: Readable | None = None) -> Generator[None]:
-    """What the libraries say of a file that is not as it should be. `source`: where they read; at its end, it is cut."""
+    """What the libraries say of a file that is not as it should be. `source`: what they read; at its end it is cut."""
     try:
         yield
     except tarfile.ReadError as error:
@@ -187,6 +204,7 @@ def parts_of(file: BinaryIO, passphrase: bytes | None) -> Iterator[tuple[str, in
     elif start[: len(_ZSTD_MAGIC)] == _ZSTD_MAGIC:
         if passphrase is not None:
             raise Invalid("backup_not_sealed")
+        _must_end_well(file)
         file.seek(0)
     elif MAGIC.startswith(start) or len(start) < len(_ZSTD_MAGIC):
         raise Invalid("backup_truncated")
