@@ -20,7 +20,7 @@ WORD = b"correct horse"
 
 def made(path: Path, passphrase: bytes | None = None, size: int = 300_000) -> bytes:
     with path.open("wb") as file:
-        archive = ArchiveWriter(file, HEADER, passphrase)
+        archive = ArchiveWriter(file, HEADER, passphrase, log_n=4)
         archive.bytes("database/apps/000000", b"a\tb\n" * 1000)
         archive.bytes("home/secrets/keys", b"key\n")
         content = os.urandom(size)
@@ -144,7 +144,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str, kind: 
 @given(st.lists(st.binary(max_size=3 * PIECE), max_size=4))
 def test_a_sealed_stream_comes_out_as_it_went_in(pieces: list[bytes]) -> None:
     file = io.BytesIO()
-    sealer = Sealer(file, WORD)
+    sealer = Sealer(file, WORD, log_n=4)
     for piece in pieces:
         sealer.write(piece)
     sealer.close()

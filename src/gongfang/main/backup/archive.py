@@ -26,7 +26,7 @@ import orjson
 import zstandard
 
 from gongfang.domain.errors import Invalid
-from gongfang.main.backup.sealing import MAGIC, Opener, Sealer
+from gongfang.main.backup.sealing import LOG_N, MAGIC, Opener, Sealer
 
 FORMAT = 1
 HEADER = "backup.json"
@@ -107,11 +107,11 @@ class Manifest:
 class ArchiveWriter:
     """Writes parts one after the other; `finish` makes the file whole."""
 
-    def __init__(self, file: BinaryIO, header: Header, passphrase: bytes | None) -> None:
+    def __init__(self, file: BinaryIO, header: Header, passphrase: bytes | None, log_n: int = LOG_N) -> None:
         self.header = header
         self.parts: list[Part] = []
         self._file = file
-        self._sealer = Sealer(file, passphrase) if passphrase is not None else None
+        self._sealer = Sealer(file, passphrase, log_n) if passphrase is not None else None
         compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
         self._zstd = compressor.stream_writer(cast(Any, self._sealer or file), closefd=False)
         self._tar = tarfile.open(fileobj=cast(Any, self._zstd), mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115

@@ -18,7 +18,7 @@ MAGIC = b"gongfang sealed backup 1\n"
 PIECE = 64 << 10
 _TAG = 16
 _HEAD = struct.Struct("<BBB16s7s")
-_LOG_N, _R, _P = 16, 8, 1  # 64 MiB and about a fifth of a second for each guess
+LOG_N, _R, _P = 16, 8, 1  # 64 MiB and about a fifth of a second for each guess
 _MOST_LOG_N, _MOST_R, _MOST_P = 20, 16, 4  # a file may not ask for more memory and time than that
 
 
@@ -37,10 +37,11 @@ def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
 class Sealer:
     """Takes the plain stream, writes the sealed one. `close` writes the last piece; without it the file is cut off."""
 
-    def __init__(self, file: Sink, passphrase: bytes) -> None:
+    def __init__(self, file: Sink, passphrase: bytes, log_n: int = LOG_N) -> None:
+        """`log_n`: how much work a guess is; it is written into the file."""
         salt, self._prefix = os.urandom(16), os.urandom(7)
-        self._head = MAGIC + _HEAD.pack(_LOG_N, _R, _P, salt, self._prefix)
-        self._cipher = _key(passphrase, salt, _LOG_N, _R, _P)
+        self._head = MAGIC + _HEAD.pack(log_n, _R, _P, salt, self._prefix)
+        self._cipher = _key(passphrase, salt, log_n, _R, _P)
         self._file = file
         self._number = 0
         self._waiting = bytearray()
