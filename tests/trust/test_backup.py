@@ -1,8 +1,6 @@
 """A backup of a running platform, restored into an empty home elsewhere: every app runs again as it was."""
 
-import os
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -30,9 +28,11 @@ def elsewhere() -> Iterator[Platform]:
         assert left == []
 
 
-@pytest.fixture
-def source(hello: Path) -> Iterator[Platform]:
-    """Two apps, one with a history, secrets and a domain of its own; a user with a token."""
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Two apps, one with a history, secrets and a domain of its own."""
+    hello = tmp_path_factory.mktemp("hello")
+    write_version(hello, "v1")
     started = Platform(fresh_home())
     try:
         started.up()
@@ -51,7 +51,7 @@ def source(hello: Path) -> Iterator[Platform]:
         assert left == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_from_a_running_platform_to_another_home(source: Platform, elsewhere: Platform, tmp_path: Path) -> None:
     file, word = tmp_path / "b.tar.zst", tmp_path / "passphrase"
     word.write_text("correct horse battery\n")
@@ -105,7 +105,7 @@ def test_from_a_running_platform_to_another_home(source: Platform, elsewhere: Pl
     assert refused.returncode == 1 and "runs already" in refused.stderr
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_what_is_no_backup_leaves_the_home_empty_and_a_killed_restore_begins_again(
     source: Platform, elsewhere: Platform, tmp_path: Path
 ) -> None:
@@ -132,16 +132,17 @@ def test_what_is_no_backup_leaves_the_home_empty_and_a_killed_restore_begins_aga
 
     # kill -9 in the middle, at several places: each time it begins again.
     for reached in (elsewhere.home / "restoring", elsewhere.home / "postgres" / "password", elsewhere.home / "blobs"):
-        running = subprocess.Popen(
-            [*elsewhere.prefix, "restore", str(file)],
-            env=elsewhere.variables(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-        )
-        wait_until(reached.exists, 60)
-        assert running.poll() is None
-        os.kill(running.pid, signal.SIGKILL)
+        said = (tmp_path / "said").open("wb")
+        with said:
+            running = subprocess.Popen(
+                [*elsewhere.prefix, "restore", str(file)],
+                env=elsewhere.variables(),
+                stdout=said,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+            )
+        wait_until_killable(running, reached, tmp_path / "said")
+        running.kill()
         running.wait()
         assert (elsewhere.home / "restoring").exists()
         done = elsewhere.cli("up", "--detach", check=False)
@@ -152,3 +153,8 @@ def test_what_is_no_backup_leaves_the_home_empty_and_a_killed_restore_begins_aga
     elsewhere.up()
     wait_until(lambda: elsewhere.get("one.other.localhost")[0] == 200, 60)
     assert elsewhere.get("one.other.localhost")[2] == b"v2 0 first"
+
+
+def wait_until_killable(running: "subprocess.Popen[bytes]", reached: Path, said: Path) -> None:
+    wait_until(lambda: reached.exists() or running.poll() is not None, 60)
+    assert running.poll() is None, said.read_text()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gongfang.client.errors import ApiError, ServerError, UnavailableError
+from gongfang.client import Client
+from gongfang.client.errors import ApiError, UnavailableError
 from tests.e2e.conftest import Platform, fresh_home, wait_until, write_version
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own takes root")
@@ -36,7 +37,7 @@ def small() -> Iterator[Platform]:
     finally:
         platform.down()
         left = platform.processes()
-        subprocess.run(["umount", platform.home], check=True)
+        subprocess.run(["umount", "--lazy", platform.home], check=True)
         shutil.rmtree(platform.home.parent)
         assert left == []
 
@@ -55,11 +56,11 @@ def fill(platform: Platform, leave: int) -> Path:
 
 
 @needs_root
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_a_filling_disk(small: Platform, hello: Path) -> None:
     small.cli("deploy", "--app", "demo", cwd=hello)
     small.cli("scale", "demo", "2")
-    package = small.client.apps.get("demo")
+    app = small.client.apps.get("demo")
     other = fill(small, 60 << 20)
     assert disk(small) == "refuse"
     done = small.cli("status", check=False)
@@ -81,22 +82,19 @@ def test_a_filling_disk(small: Platform, hello: Path) -> None:
 
     # Really full: the database can't write. The answer says so, apps serve on, and nothing is lost.
     other = fill(small, 0)
-    codes: set[str] = set()
-    with pytest.raises(ApiError) as failed:
+    with Client(small.url, small.token, language="en", retries=0) as client, pytest.raises(ApiError) as failed:
         for number in range(2000):
-            small.client.request("PATCH", f"/apps/{package.id}", json={"labels": {"n": f"{number:0>60}"}})
-    assert isinstance(failed.value, UnavailableError | ServerError)
-    codes.add(failed.value.code)
-    assert codes <= {"database_disk_full", "database_away", "disk_full"}, codes
+            client.request("PATCH", f"/apps/{app.id}", json={"labels": {"n": f"{number:0>60}"}})
+    assert isinstance(failed.value, UnavailableError)
+    assert failed.value.code in {"database_disk_full", "database_away"}
     assert small.get(small.host("demo"))[0] == 200
     other.unlink()
     wait_until(lambda: small.cli("apps", check=False).returncode == 0, 60, "the database is back")
     small.cli("restart", "demo")
     assert small.get(small.host("demo"))[2].startswith(b"v2")
-    small.cli("destroy", "demo", "--yes", check=False)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_gc_keeps_what_runs_and_what_can_be_rolled_back_to(hello: Path) -> None:
     platform = Platform(
         fresh_home(),

@@ -115,7 +115,6 @@ async def _fill(
         if load is not None:
             await load.sequences([DumpedSequence(**each) for each in manifest.more.get("sequences", ())])
             await load.settle(old_base=manifest.header.base_domain, new_base=settings.base_domain)
-        await asyncio.to_thread(os.sync)  # what rows name is on disk before the rows are
 
 
 async def _pour(
@@ -147,6 +146,9 @@ def _write(target: Path, content: Readable) -> None:
     try:
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
             archive.copy(content, file)
+            file.flush()
+            os.fsync(file.fileno())  # what rows name is on disk before the rows are
+        _sync(target.parent)
     except OSError as error:
         raise Unavailable("backup_no_room", file=str(target), what=error.strerror or str(error)) from error
 
