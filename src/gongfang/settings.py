@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.sizes import size_of
 
 
@@ -26,6 +27,15 @@ class Settings(BaseSettings):
     """Address that the edge listens on."""
     edge_port: int = Field(default=7081, ge=1, le=65535)
     """Port at which the apps answer."""
+    edge_tls_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port at which the apps answer over HTTPS; 0: none. Where it is not set: 7443 beside the default `edge_port`, and
+    none beside another one, so that a second platform on a machine needs no third port of its own."""
+    api_tls_cert: Path | None = None
+    """PEM certificate chain of the API. With it (and its key) the API speaks HTTPS only. Read again when it changes."""
+    api_tls_key: Path | None = None
+    """PEM private key of the API, not encrypted."""
+    icp: IcpPolicy = IcpPolicy.optional
+    """Whether a domain needs an ICP filing number (`required`), may have one (`optional`), or has none (`absent`)."""
     base_domain: str = "apps.localhost"
     """Every web app answers on NAME.BASE_DOMAIN."""
     database_url: str | None = None
@@ -79,6 +89,11 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100  (no symlink is followed: the user's name for it stays)
 
+    @field_validator("api_tls_cert", "api_tls_key")
+    @classmethod
+    def _absolute_file(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))  # noqa: PTH100  (links may change)
+
     @field_validator("base_domain")
     @classmethod
     def _lower(cls, value: str) -> str:
@@ -90,6 +105,19 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
             raise ValueError("must begin with postgresql://")
         return value
+
+    @property
+    def https_port(self) -> int | None:
+        """Of the edge; None where it serves no HTTPS."""
+        if self.edge_tls_port is not None:
+            return self.edge_tls_port or None
+        return 7443 if self.edge_port == 7081 else None
+
+    @property
+    def api_url(self) -> str:
+        scheme = "http" if self.api_tls_cert is None else "https"
+        host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+        return f"{scheme}://{host}:{self.api_port}"
 
     @property
     def run_dir(self) -> Path:

@@ -63,7 +63,15 @@ async def known_call(request: Request) -> KnownCall:
     user, token = await authenticate(services.database, services.clock, bearer.strip())
     source = request.client.host if request.client else None
     caller = Caller(user, token, source, visit.request_id)
-    context = Context(services.database, services.clock, caller, services.base_domain, services.edge_url, services.room)
+    context = Context(
+        database=services.database,
+        clock=services.clock,
+        caller=caller,
+        base_domain=services.base_domain,
+        edge_url=services.edge_url,
+        room=services.room,
+        icp=services.icp,
+    )
     return KnownCall(request, services, visit, context)
 
 

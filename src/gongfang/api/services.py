@@ -8,6 +8,7 @@ from typing import Literal
 from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
+from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.values import JsonObject
 from gongfang.reconcile.gc import GcActor, GcReport
 from gongfang.reconcile.keys import Rotation
@@ -41,7 +42,8 @@ class ApiServices:
     """`edge_url`: a host name → the address that a browser opens. `upload_limit`: bytes of one package. `ready`:
     name of a check → whether it holds, and why not. `closing`: set when the server is about to stop; streams and
     waiting calls end then, so that a graceful shutdown isn't held up by them. `room`: raises where the disk gets full.
-    `gc`, `rotate_keys`: what `operations.housekeeping` lets administrators do.
+    `gc`, `rotate_keys`: what `operations.housekeeping` lets administrators do. `https_url`: as `edge_url`, for hosts
+    that have a certificate; None where the edge has no HTTPS port.
     """
 
     database: Database
@@ -56,4 +58,6 @@ class ApiServices:
     room: Callable[[], None] = lambda: None
     gc: Callable[[bool, GcActor], Awaitable[GcReport]] | None = None
     rotate_keys: Callable[[GcActor], Awaitable[Rotation]] | None = None
+    icp: IcpPolicy = IcpPolicy.optional
+    https_url: Callable[[str], str] | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -129,8 +129,11 @@ class Home:
 
     def write_platform(self, settings: Settings) -> None:
         data = {
-            "api_url": f"http://{settings.api_host}:{settings.api_port}",
+            "api_url": settings.api_url,
+            # The command line on this machine trusts this very certificate, whoever signed it.
+            "api_certificate": str(settings.api_tls_cert) if settings.api_tls_cert else None,
             "edge_port": settings.edge_port,
+            "edge_tls_port": settings.https_port,
             "base_domain": settings.base_domain,
         }
         self.platform_file.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))

@@ -22,6 +22,7 @@ from gongfang.domain.errors import Conflict, GongfangError, Reason, Unavailable
 from gongfang.domain.messages import words
 from gongfang.domain.values import App, Instance, InstanceState
 from gongfang.edge.envoy import EnvoyEdge
+from gongfang.main.api_tls import ApiTls
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
 from gongfang.main.housekeeping import Housekeeping
@@ -31,6 +32,7 @@ from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
 from gongfang.reconcile.clock import watch_clock
 from gongfang.reconcile.disk import DiskWatch
+from gongfang.reconcile.https import ExpiryWatch, HttpsReconciler
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
 from gongfang.reconcile.servers import ServerKeeper
@@ -97,6 +99,7 @@ class Platform:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, home = self._settings, self._home
+        self._api_tls = ApiTls.of(settings.api_tls_cert, settings.api_tls_key)
         api_socket = _listen(settings.api_host, settings.api_port, "GONGFANG_API_PORT")
         stack.callback(api_socket.close)
         for tool in ("bwrap", "envoy", *(() if settings.database_url else ("postgres",))):
@@ -130,6 +133,8 @@ class Platform:
         stack.push_async_callback(apps.close)
         stack.push_async_callback(self._end_background)
         server = self._api()
+        if self._api_tls is not None:
+            self._spawn_for_ever(self._api_tls.watch, "api-tls")
         self._spawn(server.serve(sockets=[api_socket]), "api")
         stack.push_async_callback(self._shut, server)
         await self._until_ready()
@@ -202,7 +207,7 @@ class Platform:
 
     async def _open_edge(self) -> EnvoyEdge:
         settings = self._settings
-        config = envoy_config(self._home, settings.edge_host, settings.edge_port)
+        config = envoy_config(self._home, settings.edge_host, settings.edge_port, settings.https_port)
         tool = await self._toolbox.ensure("envoy")
         edge = EnvoyEdge(config)
         await edge.open()
@@ -210,13 +215,21 @@ class Platform:
         running = [w for w in await self._runtime.list() if w.labels.get("server") == "envoy" and w.exit is None]
         if not any(w.labels.get("fingerprint") == server.fingerprint for w in running):
             _listen(settings.edge_host, settings.edge_port, "GONGFANG_EDGE_PORT", probe=not running).close()
+        if settings.https_port is not None and not running:
+            _listen(settings.edge_host, settings.https_port, "GONGFANG_EDGE_TLS_PORT").close()
         await self._keep(ServerKeeper(self._runtime, server, self._starting("Envoy")))
         return edge
 
     async def _reconcilers(self) -> AppReconciler:
         settings, home, database, runtime = self._settings, self._home, self._database_, self._runtime
-        facts = PlatformFacts(settings.base_domain, self._edge_url)
+        facts = PlatformFacts(settings.base_domain, self._edge_url, settings.https_port)
         apps = AppReconciler(database, runtime, self._edge, self._clock, facts)
+        https = HttpsReconciler(
+            database, self._edge, self._clock, settings.base_domain, enabled=settings.https_port is not None
+        )
+        self._expiry = expiry = ExpiryWatch(database, self._clock)
+        # Before the apps: what is missing when the edge is first answered is taken away.
+        await self._edge.replace_certificates(await https.at_start())
         await self._edge.replace_all(await apps.edge_apps())
         await remove_orphans(database, runtime)
         configuration = host_config(os.environ, Path.home())
@@ -246,8 +259,14 @@ class Platform:
             ("app", apps, apps.to_look_at),
             ("build", builds, builds.unfinished),
             ("task", tasks, tasks.unfinished),
+            ("https", https, https.to_look_at),
+            ("certificate", expiry, expiry.all),
         ):
-            workers = KeyedWorkers(kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s)
+            # A wildcard may bring thousands of domains at once: they leave the database to others, too.
+            at_once = 4 if kind in ("https", "certificate") else 16
+            workers = KeyedWorkers(
+                kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=at_once
+            )
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
         return apps
@@ -257,6 +276,10 @@ class Platform:
     def _edge_url(self, host: str) -> str:
         port = self._settings.edge_port
         return f"http://{host}" + ("" if port == 80 else f":{port}") + "/"
+
+    def _https_url(self, host: str) -> str:
+        port = self._settings.https_port
+        return f"https://{host}" + ("" if port in (None, 443) else f":{port}") + "/"
 
     def _api(self) -> _Server:
         services = ApiServices(
@@ -272,6 +295,8 @@ class Platform:
             room=self._disk.room,
             gc=self._housekeeping.gc,
             rotate_keys=self._housekeeping.rotate_keys,
+            icp=self._settings.icp,
+            https_url=self._https_url if self._settings.https_port is not None else None,
             closing=self._closing,
         )
         config = uvicorn.Config(
@@ -282,6 +307,7 @@ class Platform:
             timeout_graceful_shutdown=3,
             timeout_keep_alive=75,
             server_header=False,
+            ssl_context_factory=self._api_tls.for_server if self._api_tls is not None else None,
         )
         return _Server(config)
 
@@ -329,6 +355,8 @@ class Platform:
             self._part("edge", "envoy", checks["edge"]),
             self._housekeeping.part(),
         ]
+        if (ending := await self._expiry.ending()) is not None:
+            parts.append(PlatformPart("certificates", "degraded" if ending.reason else "ok", ending.reason))
         return PlatformState(
             version=__version__,
             parts=tuple(parts),

@@ -133,7 +133,7 @@ def _ready(settings: Settings, home: Home, say: Any, notify_fd: int | None) -> N
 
 def _addresses(settings: Settings, home: Home) -> dict[str, str]:
     return {
-        "api": f"http://{settings.api_host}:{settings.api_port}",
+        "api": settings.api_url,
         "apps": f"http://NAME.{settings.base_domain}:{settings.edge_port}",
         "home": str(home.root),
     }

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gongfang.domain import values
+from gongfang.domain.certificates import Certificate
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
@@ -130,4 +131,5 @@ NOUNS: dict[type[Any], Table] = {
     values.Domain: tables.domains,
     values.Operation: tables.operations,
     values.Event: tables.events,
+    Certificate: tables.certificates,
 }

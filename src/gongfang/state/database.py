@@ -23,7 +23,7 @@ from gongfang.state import tables
 from gongfang.state.codec import NOUNS, Codec
 from gongfang.state.crypto import Keyring
 from gongfang.state.hub import Hub, Wake
-from gongfang.state.records import Idempotent, LoginRecord, Scope, TokenRecord
+from gongfang.state.records import CertificatePapers, Idempotent, LoginRecord, Scope, TokenRecord
 
 T = TypeVar("T")
 
@@ -225,6 +225,13 @@ class Reading:
         user = (await self._with_bindings([self._codecs.of(User).decode(_only(row, self._codecs.of(User)))]))[0]
         return LoginRecord(user, row["password_hash"], row["failed_logins"], row["locked_until"])
 
+    async def certificate_papers(self, ids: Iterable[str]) -> dict[str, CertificatePapers]:
+        """Chains and opened keys, for the edge alone."""
+        table = tables.certificates
+        statement = select(table.c.id, table.c.chain, table.c.sealed_key).where(table.c.id.in_(list(ids)))
+        found = await self._rows(statement)
+        return {r["id"]: CertificatePapers(r["chain"], self._codecs.keyring.open(r["sealed_key"])) for r in found}
+
     async def idempotent(self, key: str) -> Idempotent | None:
         rows = await self._rows(select(tables.idempotency).where(tables.idempotency.c.key == key))
         if not rows:
@@ -261,6 +268,10 @@ class Writing(Reading):
         which `Database.writing` turns into `Conflict("name_taken")`."""
         codec: Codec[Any] = self._codecs.of(cast(type[Any], type(value)))
         await self._connection.execute(codec.insert, {**codec.encode_whole(value), **more})
+
+    def sealed(self, text: str) -> str:
+        """A secret as it is kept, for a column that no value shows."""
+        return self._codecs.keyring.seal(text)
 
     async def update(self, noun: type[T], key: str, **changes: Any) -> T | None:
         """Changes some fields; answers the value as it is now, None where there is none with this id."""

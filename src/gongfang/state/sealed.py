@@ -41,6 +41,7 @@ SEALED: tuple[SealedColumn, ...] = (
     SealedColumn("apps", "config", inside="environment"),
     SealedColumn("releases", "config", inside="environment"),
     SealedColumn("idempotency", "body", key="key"),
+    SealedColumn("certificates", "sealed_key"),
 )
 
 

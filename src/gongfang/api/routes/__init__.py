@@ -4,6 +4,7 @@ from gongfang.api.endpoint import Endpoint
 from gongfang.api.routes import (
     access,
     apps,
+    certificates,
     domains,
     events,
     housekeeping,
@@ -26,6 +27,7 @@ ROUTES: list[Endpoint] = [
         tasks,
         logs,
         domains,
+        certificates,
         operations,
         events,
         access,

@@ -106,12 +106,19 @@ def _part(name: str) -> str:
     return words(code, {}, language()) if code in CATALOGUE else name
 
 
+def _https_address(platform: PlatformOut) -> str:
+    if platform.edge_https_url is None:
+        return "-"
+    return platform.edge_https_url.replace("://", "://NAME.", 1).rstrip("/")
+
+
 def _describe(session: Session, platform: PlatformOut) -> None:
     render.facts(
         [
             (t("Version", "版本"), platform.version),
             (t("API", "接口"), session.url),
             (t("Apps answer at", "应用地址"), platform.edge_url.replace("://", "://NAME.", 1).rstrip("/")),
+            (t("And over HTTPS at", "HTTPS 地址"), _https_address(platform)),
             (t("Base domain", "基础域名"), platform.base_domain),
             (t("Apps", "应用"), platform.apps),
             (t("Instances", "实例"), platform.instances),
