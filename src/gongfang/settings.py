@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.sizes import size_of
+
 
 class Settings(BaseSettings):
     """Every field is an environment variable with the prefix `GONGFANG_`."""
@@ -25,6 +28,15 @@ class Settings(BaseSettings):
     """Address that the edge listens on."""
     edge_port: int = Field(default=7081, ge=1, le=65535)
     """Port at which the apps answer."""
+    edge_tls_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port at which the apps answer over HTTPS; 0: none. Where it is not set: 7443 beside the default `edge_port`, and
+    none beside another one, so that a second platform on a machine needs no third port of its own."""
+    api_tls_cert: Path | None = None
+    """PEM certificate chain of the API. With it (and its key) the API speaks HTTPS only. Read again when it changes."""
+    api_tls_key: Path | None = None
+    """PEM private key of the API, not encrypted."""
+    icp: IcpPolicy = IcpPolicy.optional
+    """Whether a domain needs an ICP filing number (`required`), may have one (`optional`), or has none (`absent`)."""
     base_domain: str = "apps.localhost"
     """Every web app answers on NAME.BASE_DOMAIN."""
     database_url: str | None = None
@@ -47,11 +59,47 @@ class Settings(BaseSettings):
     """Whether webhooks may lead to this machine and to private networks."""
     port_range: tuple[int, int] = (20000, 29999)
     """Ports (and, as root, one user id each) that instances get."""
+    keep_releases: int = Field(default=10, ge=1)
+    """Newest releases of an app that are kept; those in use always are."""
+    keep_packages: int = Field(default=10, ge=1)
+    """Newest packages of an app that are kept; those of kept releases always are."""
+    keep_builds: int = Field(default=10, ge=1)
+    """Newest ended builds of an app that are kept, with their logs."""
+    keep_operations_days: float = Field(default=90, gt=0)
+    keep_unpacked_days: float = Field(default=7, ge=0)
+    """Unpacked droplets on which nothing runs stay for so long after they were last asked for."""
+    keep_cache_days: float = Field(default=30, ge=0)
+    """Dependency caches of builds stay for so long after they were last used."""
+    cache_limit: str = "10GB"
+    """All dependency caches together: a size, or a percentage of the disk."""
+    gc_every_h: float = Field(default=24, gt=0)
+    """How often what is no longer needed is cleared away; also when the disk gets short."""
+    gc_grace_s: float = Field(default=3600, ge=0)
+    """A stored file that nothing refers to stays for so long: an upload stores its file before its row."""
+    disk_warn: str = ""
+    """Free space (a size, or a percentage of the disk) below which the platform warns and clears up by itself. Empty:
+    5 %, at least 1 GB and at most 25 GB."""
+    disk_refuse: str = ""
+    """Free space below which uploads and builds are refused. Empty: 2 %, at least 512 MB and at most 10 GB."""
+    log_limit: str = "16MB"
+    """Size at which `logs/control.log` is put aside; the newest four are kept beside it."""
+
+    @field_validator("disk_warn", "disk_refuse", "cache_limit", "log_limit")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        if value:
+            size_of(value, 1 << 40)
+        return value
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100  (no symlink is followed: the user's name for it stays)
+
+    @field_validator("api_tls_cert", "api_tls_key")
+    @classmethod
+    def _absolute_file(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))  # noqa: PTH100  (links may change)
 
     @field_validator("base_domain")
     @classmethod
@@ -71,6 +119,19 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
             raise ValueError("must begin with postgresql://")
         return value
+
+    @property
+    def https_port(self) -> int | None:
+        """Of the edge; None where it serves no HTTPS."""
+        if self.edge_tls_port is not None:
+            return self.edge_tls_port or None
+        return 7443 if self.edge_port == 7081 else None
+
+    @property
+    def api_url(self) -> str:
+        scheme = "http" if self.api_tls_cert is None else "https"
+        host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+        return f"{scheme}://{host}:{self.api_port}"
 
     @property
     def run_dir(self) -> Path:

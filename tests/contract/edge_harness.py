@@ -63,8 +63,8 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(executable: str, run_dir: Path) -> AsyncIterator[Site]:
-    config = EnvoyConfig(run_dir, "127.0.0.1", free_port())
+async def site(executable: str, run_dir: Path, *, tls: bool = False) -> AsyncIterator[Site]:
+    config = EnvoyConfig(run_dir, "127.0.0.1", free_port(), free_port() if tls else None)
     edge = EnvoyEdge(config)
     await edge.open()
     await edge.replace_all([])

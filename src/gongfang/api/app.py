@@ -81,6 +81,7 @@ _TAGS = [
     {"name": "tasks", "description": "One-off tasks 一次性任务"},
     {"name": "logs", "description": "Logs 日志"},
     {"name": "domains", "description": "Domains and ICP filings 域名与备案"},
+    {"name": "certificates", "description": "Certificates 证书"},
     {"name": "operations", "description": "What is being done 操作"},
     {"name": "events", "description": "What happened 事件"},
     {"name": "webhooks", "description": "Where events are sent to 事件推送"},

@@ -75,7 +75,15 @@ async def known_call(request: Request) -> KnownCall:
     user, token = await authenticate(services.database, services.clock, bearer.strip())
     anybody = PublicCall(request, services, visit)
     caller = Caller(user, token, anybody.source, visit.request_id, user_agent=anybody.user_agent)
-    context = Context(services.database.audited, services.clock, caller, services.base_domain, services.edge_url)
+    context = Context(
+        database=services.database.audited,
+        clock=services.clock,
+        caller=caller,
+        base_domain=services.base_domain,
+        edge_url=services.edge_url,
+        room=services.room,
+        icp=services.icp,
+    )
     return KnownCall(request, services, visit, context)
 
 

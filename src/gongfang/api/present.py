@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from gongfang.domain.errors import Reason
 from gongfang.domain.messages import Language, words
+from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import (
     App,
     AppConfig,
@@ -70,11 +71,23 @@ def instance_out(instance: Instance, numbers: Mapping[str, int], language: Langu
     )
 
 
-def app_out(view: AppView, edge_url: Callable[[str], str], language: Language) -> wire.AppOut:
+def domain_url(domain: Domain, edge_url: Callable[[str], str], https_url: Callable[[str], str] | None) -> str:
+    """Where a browser ends up: HTTPS where it would be redirected there."""
+    redirected = domain.https is HttpsMode.redirect and domain.tls.valid
+    return https_url(domain.domain) if https_url is not None and redirected else edge_url(domain.domain)
+
+
+def app_out(
+    view: AppView,
+    edge_url: Callable[[str], str],
+    language: Language,
+    https_url: Callable[[str], str] | None = None,
+) -> wire.AppOut:
     """Desired and actual state side by side. `domain` is the one asked for when it was made, if it still has it."""
     app = view.app
     routes = [
-        wire.RouteOut(domain=d.domain, url=edge_url(d.domain), status=d.status, default=d.default) for d in view.domains
+        wire.RouteOut(domain=d.domain, url=domain_url(d, edge_url, https_url), status=d.status, default=d.default)
+        for d in view.domains
     ]
     first = min(view.domains, key=lambda d: (d.created_at, d.default), default=None)
     return wire.AppOut(
@@ -83,7 +96,7 @@ def app_out(view: AppView, edge_url: Callable[[str], str], language: Language) -
         type=app.type,
         runtime=app.runtime,
         domain=first.domain if first else None,
-        url=edge_url(first.domain) if first else None,
+        url=domain_url(first, edge_url, https_url) if first else None,
         tenant_id=app.tenant_id,
         organization_id=app.organization_id,
         space_id=app.space_id,

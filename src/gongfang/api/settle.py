@@ -23,7 +23,7 @@ async def settle_app(call: KnownCall, view: AppView, operation: OperationView, w
         operation = await _ended(call, operation, wait)
         view = await _again(call, view)
     data = {
-        "app": app_out(view, call.services.edge_url, call.language),
+        "app": app_out(view, call.services.edge_url, call.language, call.services.https_url),
         "operation": operation_out(operation, call.language),
     }
     return _answer(call, operation, data, waited=bool(wait), etag=apps.app_etag(view.app))

@@ -20,6 +20,7 @@ SECTIONS = {
         "run": Entry("tasks:run", "Run a command once in an app's environment", "在应用环境中运行一次命令"),
         "env": Entry("env:env", "Show and set environment variables", "查看和设置环境变量"),
         "domains": Entry("domains:domains", "Bind, attach and detach domains", "绑定、挂接和解绑域名"),
+        "certificates": Entry("certificates:certificates", "Upload and renew certificates", "上传和更换证书"),
     },
     ("Running apps", "运行"): {
         "start": Entry("running:start", "Start an app with its newest package", "启动应用（最新程序包）"),
@@ -52,6 +53,13 @@ SECTIONS = {
         "up": Entry("platform:up", "Start the platform on this machine", "在本机启动平台"),
         "down": Entry("platform:down", "Stop the platform on this machine", "停止本机平台"),
         "status": Entry("platform:status", "Show the platform's parts", "查看平台各部分状态"),
+        "gc": Entry("housekeeping:gc", "Clear away what is no longer needed", "清理不再需要的内容"),
+        "keys": Entry("housekeeping:keys", "Rotate the keys of secrets", "轮换机密密钥"),
+        "service": Entry(
+            "service:service", "Print a unit that starts the platform at boot", "输出开机启动的 systemd 单元"
+        ),
+        "backup": Entry("backup:backup", "Save the whole platform in one file", "将整个平台备份为一个文件"),
+        "restore": Entry("backup:restore", "Restore a backup into an empty home", "将备份恢复到空主目录"),
         "demo": Entry("demo:demo", "Walk through the standard's way in", "演示标准的应用接入流程"),
         "api": Entry("platform:api", "Call any endpoint", "直接调用任意接口"),
         "completion": Entry("platform:completion", "Print shell completion", "输出命令补全脚本"),
@@ -74,10 +82,14 @@ SECTIONS = {
 @click.option("--url", metavar="URL", help=t("Address of the platform [GONGFANG_URL]", "平台地址 [GONGFANG_URL]"))
 @click.option("--token", metavar="TOKEN", help=t("Token to use [GONGFANG_TOKEN]", "访问令牌 [GONGFANG_TOKEN]"))
 @click.option("--context", metavar="NAME", help=t("A saved login by its name", "使用已保存的登录"))
+@click.option(
+    "--ca", metavar="FILE", help=t("Authorities to trust for HTTPS [GONGFANG_CA]", "HTTPS 信任的 CA 证书 [GONGFANG_CA]")
+)
 @click.pass_context
-def cli(ctx: click.Context, url: str | None, token: str | None, context: str | None) -> None:
+def cli(ctx: click.Context, url: str | None, token: str | None, context: str | None, ca: str | None) -> None:
     session = ctx.ensure_object(Session)
     session.url_option, session.token_option, session.context_option = url, token, context
+    session.ca_option = ca
     ctx.call_on_close(session.close)
 
 

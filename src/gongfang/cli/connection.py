@@ -10,7 +10,7 @@ The administrator's token of a home goes to that home's own address only.
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,8 @@ class Connection:
     token: str | None
     local: bool
     source: str
+    ca: str | None = None  # a file of authorities to trust beside the machine's own
+    pinned: str | None = None  # the certificate of a platform on this machine, trusted alone
 
 
 def home() -> Path:
@@ -38,8 +40,19 @@ def platform_file() -> dict[str, Any]:
     return _read_object(home() / "platform.json")
 
 
-def resolve(url: str | None, token: str | None, context: str | None) -> Connection:
-    """The platform to talk to. Raises `Failed` for a context that was never saved."""
+def resolve(url: str | None, token: str | None, context: str | None, ca: str | None = None) -> Connection:
+    """The platform to talk to. Raises `Failed` for a context that was never saved, or a file that is not there."""
+    found = _resolve(url, token, context)
+    pinned = platform_file().get("api_certificate") if found.local and ca is None else None
+    if isinstance(pinned, str) and Path(pinned).is_file():
+        return replace(found, pinned=pinned)
+    ca = ca or os.environ.get("GONGFANG_CA") or found.ca
+    if ca is not None and not Path(ca).expanduser().is_file():
+        raise Failed(t("there is no file {0}", "文件 {0} 不存在").format(ca), hint="--ca FILE, GONGFANG_CA", code=USAGE)
+    return replace(found, ca=str(Path(ca).expanduser()) if ca else None)
+
+
+def _resolve(url: str | None, token: str | None, context: str | None) -> Connection:
     token = token or os.environ.get("GONGFANG_TOKEN") or None
     logins = Logins.load()
     if context is not None:
@@ -52,16 +65,23 @@ def resolve(url: str | None, token: str | None, context: str | None) -> Connecti
                 code=USAGE,
             )
         saved = logins.contexts[context]
-        return Connection(saved["url"], token or saved.get("token"), local=False, source=f"login {context}")
+        return _saved(saved, token, context)
     url = url or os.environ.get("GONGFANG_URL") or None
     local_url = _local_url()
     if url is not None:
         url = normal(url)
-        return Connection(url, token or _token_for(url, local_url, logins), local=url == local_url, source="url")
+        ca = next((s.get("ca") for s in logins.contexts.values() if s["url"] == url), None)
+        found = token or _token_for(url, local_url, logins)
+        return Connection(url, found, local=url == local_url, source="url", ca=ca)
     saved = logins.contexts.get(logins.current or "")
     if saved is not None and not os.environ.get("GONGFANG_HOME"):
-        return Connection(saved["url"], token or saved.get("token"), local=False, source=f"login {logins.current}")
+        return _saved(saved, token, logins.current or "")
     return Connection(local_url, token or _admin_token(), local=True, source=str(home()))
+
+
+def _saved(saved: dict[str, str], token: str | None, name: str) -> Connection:
+    token = token or saved.get("token")
+    return Connection(saved["url"], token, local=False, source=f"login {name}", ca=saved.get("ca"))
 
 
 def normal(url: str) -> str:

@@ -54,7 +54,7 @@ def explain(error: Exception, session: "Session") -> Iterator[str]:
                 yield "  → " + error.hint
         case PlatformAway():
             yield label + t("no answer from {0} ({1})", "{0} 没有应答（{1}）").format(error.url, error.reason)
-            yield "  → " + away_hint(session)
+            yield "  → " + away_hint(session, error)
         case ApiError():
             yield label + error.message
             yield from (f"  {fault.field}: {fault.message}" for fault in error.details)
@@ -69,8 +69,17 @@ def explain(error: Exception, session: "Session") -> Iterator[str]:
             yield label + str(error)
 
 
-def away_hint(session: "Session") -> str:
+def away_hint(session: "Session", away: PlatformAway | None = None) -> str:
     """How to get to a platform that answers."""
+    if away is not None and "CERTIFICATE_VERIFY_FAILED" in away.reason:
+        return t(
+            "its certificate is not trusted here; name the authority's file with --ca FILE or GONGFANG_CA",
+            "其证书不受信任；请用 --ca 文件 或 GONGFANG_CA 指定签发机构的证书",
+        )
+    if away is not None and away.url.startswith("http://") and "disconnected without" in away.reason:
+        return t("it may speak HTTPS: write https:// in front", "对方可能使用 HTTPS：请在地址前写 https://")
+    if away is not None and "WRONG_VERSION_NUMBER" in away.reason:
+        return t("it speaks plain HTTP: write http:// in front", "对方使用 HTTP：请在地址前写 http://")
     if session.connection.local:
         return t("start it with: gongfang up --detach", "请启动平台：gongfang up --detach")
     return t(

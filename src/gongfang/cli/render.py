@@ -30,9 +30,16 @@ _STATES = {
         "stopping": "停止中",
         "destroying": "销毁中",
         "detached": "未挂接",
+        "expiring": "即将到期",
     },
-    "red": {"crashed": "崩溃", "failed": "失败", "down": "故障"},
-    "bright_black": {"stopped": "已停止", "exited": "已退出", "cancelled": "已取消", "disabled": "已停用"},
+    "red": {"crashed": "崩溃", "failed": "失败", "down": "故障", "expired": "已到期", "refused": "被拒绝"},
+    "bright_black": {
+        "stopped": "已停止",
+        "exited": "已退出",
+        "cancelled": "已取消",
+        "disabled": "已停用",
+        "none": "无",
+    },
 }
 _COLOURS = {state: colour for colour, states in _STATES.items() for state in states}
 _CHINESE = {state: chinese for states in _STATES.values() for state, chinese in states.items()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gongfang.cli import connection
-from gongfang.cli.text import language
+from gongfang.cli.text import language, t
 
 if TYPE_CHECKING:
     from gongfang.client import Client
@@ -19,6 +19,7 @@ class Session:
         self.url_option: str | None = None
         self.token_option: str | None = None
         self.context_option: str | None = None
+        self.ca_option: str | None = None
         self.as_json = False
         self._connection: connection.Connection | None = None
         self._client: Client | None = None
@@ -27,7 +28,9 @@ class Session:
     @property
     def connection(self) -> connection.Connection:
         if self._connection is None:
-            self._connection = connection.resolve(self.url_option, self.token_option, self.context_option)
+            self._connection = connection.resolve(
+                self.url_option, self.token_option, self.context_option, self.ca_option
+            )
         return self._connection
 
     @property
@@ -49,9 +52,27 @@ class Session:
         return self._open(token)
 
     def _open(self, token: str | None, timeout: float = 30.0, retries: int = 4) -> "Client":
+        from gongfang.cli.errors import USAGE, Failed
         from gongfang.client import Client
 
-        client = Client(self.url, token, language=language(), timeout=timeout, retries=retries)
+        where = self.connection
+        try:
+            client = Client(
+                where.url,
+                token,
+                language=language(),
+                timeout=timeout,
+                retries=retries,
+                ca=where.ca,
+                pinned=where.pinned,
+            )
+        except OSError as error:  # of the files alone: nothing is connected to yet
+            name = where.ca or where.pinned or "-"
+            raise Failed(
+                t("{0} can't be used: {1}", "无法使用 {0}：{1}").format(name, error),
+                hint=t("It must be a PEM file of certificates.", "须为 PEM 格式的证书文件。"),
+                code=USAGE,
+            ) from error
         self._opened.append(client)
         return client
 

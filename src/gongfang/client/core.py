@@ -6,6 +6,8 @@ import httpx2
 
 from gongfang.client.http import Answer, Http, Params
 from gongfang.client.resources.apps import Apps
+from gongfang.client.resources.certificates import Certificates
+from gongfang.client.resources.housekeeping import Housekeeping
 from gongfang.client.resources.people import Tokens, Users
 from gongfang.client.resources.tree import Domains, Organizations, Spaces, Tenants
 from gongfang.client.resources.webhooks import Webhooks
@@ -25,14 +27,26 @@ class Client:
         timeout: float = 30.0,
         retries: int = 4,
         transport: httpx2.BaseTransport | None = None,
+        ca: str | None = None,
+        pinned: str | None = None,
     ) -> None:
         """`url`: the platform's address without `/api/v1`. `token`: what `login` or `tokens.create` gave.
 
         `language`: of the platform's messages (`zh-CN` or `en`). `timeout`: seconds for connecting and for each piece
         of an answer. `retries`: how often a call is repeated that did not get through. `transport`: in place of the
-        network, for tests.
+        network, for tests. `ca`: a PEM file of authorities to trust beside the machine's own. `pinned`: a PEM file with
+        the only certificate to trust, by whatever name.
         """
-        self.http = Http(url, token, language=language, timeout=timeout, retries=retries, transport=transport)
+        self.http = Http(
+            url,
+            token,
+            language=language,
+            timeout=timeout,
+            retries=retries,
+            transport=transport,
+            ca=ca,
+            pinned=pinned,
+        )
         self.apps = Apps(self.http)
         self.builds = Builds(self.http)
         self.tasks = Tasks(self.http)
@@ -40,11 +54,13 @@ class Client:
         self.events = Events(self.http)
         self.webhooks = Webhooks(self.http)
         self.domains = Domains(self.http)
+        self.certificates = Certificates(self.http)
         self.tenants = Tenants(self.http)
         self.organizations = Organizations(self.http)
         self.spaces = Spaces(self.http)
         self.users = Users(self.http)
         self.tokens = Tokens(self.http)
+        self.housekeeping = Housekeeping(self.http)
 
     @property
     def url(self) -> str:

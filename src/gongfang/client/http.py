@@ -71,6 +71,26 @@ def encode(params: Params | None) -> list[tuple[str, Primitive]]:
     return pairs
 
 
+def trust(ca: str | None, pinned: str | None) -> ssl.SSLContext | bool:
+    """Whom to believe: the machine's authorities, those of the PEM file `ca` as well, or one certificate alone.
+
+    `pinned`: a PEM file whose certificate must be the server's own, whatever name it is reached by: that of a platform
+    on this machine, in a file that the platform's settings name. Raises `OSError` (`ssl.SSLError` too) where a file
+    can't be used.
+    """
+    if pinned is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the leaf itself is what is trusted
+        context.load_verify_locations(pinned)
+        return context
+    if ca is None:
+        return True
+    context = ssl.create_default_context()
+    context.load_verify_locations(ca)
+    return context
+
+
 class Http:
     """Calls to one platform as one caller. Safe to share between threads."""
 
@@ -83,6 +103,8 @@ class Http:
         timeout: float = 30.0,
         retries: int = 4,
         transport: httpx2.BaseTransport | None = None,
+        ca: str | None = None,
+        pinned: str | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.timeout = timeout
@@ -93,7 +115,9 @@ class Http:
         address = httpx2.URL(self.url)
         # Plain HTTP needs no certificates, and reading them takes longer than most calls; a proxy of the
         # environment can't reach this machine's own loopback.
-        verify: ssl.SSLContext | bool = True if address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        verify: ssl.SSLContext | bool = (
+            trust(ca, pinned) if address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
         self._client = httpx2.Client(
             headers=headers,
             timeout=timeout,
@@ -116,8 +140,10 @@ class Http:
         wait: float | None = None,
         if_match: str | None = None,
         headers: Mapping[str, str] | None = None,
+        longer: float = 0.0,
     ) -> Answer:
-        """One call and its repetitions. `path` is under `/api/v1`, or absolute where it starts with `//`.
+        """One call and its repetitions. `path` is under `/api/v1`, or absolute where it starts with `//`. `longer`:
+        seconds more than usual that the answer may take.
 
         Raises `ApiError` (the class of its status) and `PlatformAway`.
         """
@@ -130,9 +156,9 @@ class Http:
         if wait is not None:
             wait = min(max(wait, 0.0), WAIT_LIMIT)
             query.append(("wait", f"{wait:g}"))
-        timeout = httpx2.Timeout(self.timeout, read=self.timeout + (wait or 0.0))
+        timeout = httpx2.Timeout(self.timeout, read=self.timeout + longer + (wait or 0.0))
         repeatable = if_match is None and (body is None or body.repeatable)
-        deadline = time.monotonic() + self.timeout + (wait or 0.0)
+        deadline = time.monotonic() + self.timeout + longer + (wait or 0.0)
         attempt = 0
         while True:
             attempt += 1
@@ -151,7 +177,11 @@ class Http:
                 )
             except httpx2.TransportError as error:
                 never_arrived = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
-                if attempt > self.retries or not (never_arrived or (repeatable and _broken_off(error))):
+                if (
+                    attempt > self.retries
+                    or _untrusted(error)
+                    or not (never_arrived or (repeatable and _broken_off(error)))
+                ):
                     raise self.away(error) from error
                 time.sleep(backoff(attempt))
                 continue
@@ -194,6 +224,11 @@ class Http:
 def _broken_off(error: httpx2.TransportError) -> bool:
     """Whether the connection broke (then trying again makes sense), rather than the answer taking too long."""
     return isinstance(error, (httpx2.NetworkError, httpx2.RemoteProtocolError))
+
+
+def _untrusted(error: httpx2.TransportError) -> bool:
+    """Trying again would not make its certificate another, nor it speak HTTPS."""
+    return any(word in str(error) for word in ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"))
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from gongfang.domain.errors import Reason
+from gongfang.domain.policies import HttpsMode
 
 JsonObject = dict[str, Any]
 
@@ -58,6 +59,7 @@ class Permission(StrEnum):
     user_read = "user:read"
     user_write = "user:write"
     platform_read = "platform:read"
+    platform_write = "platform:write"  # clear up, rotate keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +410,18 @@ class Task:
 
 
 class TlsState(StrEnum):
-    none = "none"
+    """What a domain is seen to be served with over HTTPS."""
+
+    none = "none"  # no certificate fits, HTTPS is off for it, or the edge has no HTTPS port
+    pending = "pending"  # one fits; the edge has not confirmed it yet
+    active = "active"
+    expiring = "expiring"  # served; its certificate ends within 30 days
+    expired = "expired"  # served all the same, so that visitors are told why
+    refused = "refused"  # the edge would not take it
+
+    @property
+    def valid(self) -> bool:
+        return self in (TlsState.active, TlsState.expiring)
 
 
 class DomainStatus(StrEnum):
@@ -419,7 +432,11 @@ class DomainStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A tenant's domain, lower-case ASCII (IDNA), with its ICP filing; attached to at most one app."""
+    """A tenant's domain, lower-case ASCII (IDNA), with its ICP filing; attached to at most one app.
+
+    `https`, `hsts_max_age_s` (None: no HSTS) and `hsts_subdomains` are wished; `tls`, `certificate_id` and
+    `expires_at` are what it is seen to be served with.
+    """
 
     id: str
     tenant_id: str
@@ -430,6 +447,11 @@ class Domain:
     created_at: datetime
     tls: TlsState = TlsState.none
     default: bool = False  # the app's own NAME.BASE_DOMAIN
+    https: HttpsMode = HttpsMode.optional
+    hsts_max_age_s: int | None = None
+    hsts_subdomains: bool = False
+    certificate_id: str | None = None
+    expires_at: datetime | None = None
 
 
 # --- what is being done, and what happened ---------------------------------------------------------------------------

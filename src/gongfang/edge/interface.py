@@ -4,8 +4,8 @@ Desired state per app is one `EdgeApp` value. `apply` is idempotent and level-tr
 returns when the edge has *acknowledged* it, so "the route is active" is something seen, not hoped.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +20,27 @@ class EdgeEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeHttps:
+    """What a host that has a certificate wants of its clients.
+
+    `redirect`: plain HTTP is sent on to this port (308, same path and query); None: both are served. `hsts`: the value
+    of `strict-transport-security`, sent over TLS only.
+    """
+
+    host: str
+    redirect: int | None = None
+    hsts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCertificate:
+    """`chain`: PEM, the leaf first. `key`: PEM, not encrypted; it goes to the edge over its socket and nowhere else."""
+
+    chain: str = field(repr=False)
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeApp:
     """`hosts`: exact names, lower-case ASCII. `serving` False: its hosts answer with the page "stopped" (503);
     True with no endpoint that isn't draining: the page "no healthy instance" (502). An unknown host gets 404."""
@@ -29,6 +50,7 @@ class EdgeApp:
     endpoints: tuple[EdgeEndpoint, ...]
     serving: bool = True
     name: str = ""
+    https: tuple[EdgeHttps, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +85,20 @@ class Edge(Protocol):
         ...
 
     async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None: ...
+
+    async def replace_certificates(self, certificates: Mapping[str, EdgeCertificate]) -> None:
+        """The whole of them by host name, when the control plane starts, before `replace_all`. Does not wait."""
+        ...
+
+    async def certify(self, certificates: Mapping[str, EdgeCertificate | None], *, timeout_s: float = 5.0) -> None:
+        """These hosts have these certificates from now on (None: no more). Returns when handshakes see them.
+
+        A host without one gets no handshake at all: never another's certificate. Connections that are open stay, also
+        where a certificate is replaced or taken away. Does nothing but remember where the edge has no TLS port.
+        After `Unavailable` the value stays wanted. Raises `Rejected("edge_rejected")` where the edge refuses one (it
+        goes on with the one before).
+        """
+        ...
 
     async def in_flight(self, app_id: str, endpoints: Sequence[EdgeEndpoint]) -> dict[EdgeEndpoint, int]:
         """Requests (WebSockets too) that each endpoint is answering now; one that the edge doesn't know has 0.

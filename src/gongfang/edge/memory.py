@@ -5,13 +5,13 @@ It checks what the real one checks, and can be told to misbehave: `away` (nothin
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import Rejected, Unavailable
 from gongfang.edge import snapshot
-from gongfang.edge.interface import EdgeApp, EdgeEndpoint, EdgeStatus
+from gongfang.edge.interface import EdgeApp, EdgeCertificate, EdgeEndpoint, EdgeStatus
 
 
 class MemoryEdge:
@@ -22,6 +22,7 @@ class MemoryEdge:
         self.busy: dict[EdgeEndpoint, int] = {}
         self.wanted: dict[str, EdgeApp] = {}
         self.served: dict[str, EdgeApp] = {}
+        self.certificates: dict[str, EdgeCertificate] = {}
         self._clock = clock
         self._present = asyncio.Event()
         self._last_ack_at: datetime | None = None
@@ -57,6 +58,17 @@ class MemoryEdge:
         if not self.away:
             self.away = False
 
+    async def replace_certificates(self, certificates: Mapping[str, EdgeCertificate]) -> None:
+        self.certificates = dict(certificates)
+
+    async def certify(self, certificates: Mapping[str, EdgeCertificate | None], *, timeout_s: float = 5.0) -> None:
+        for host, certificate in certificates.items():
+            if certificate is None:
+                self.certificates.pop(host, None)
+            else:
+                self.certificates[host] = certificate
+        await self._present_within(", ".join(certificates), timeout_s)
+
     async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
         owners = {host: other.app_id for other in self.wanted.values() for host in other.hosts}
         snapshot.check(app, owners)
@@ -88,8 +100,11 @@ class MemoryEdge:
         return False
 
     async def _confirmed(self, app: EdgeApp, timeout_s: float) -> None:
+        await self._present_within(app.name or app.app_id, timeout_s)
+
+    async def _present_within(self, what: str, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._present.wait()
         except TimeoutError:
-            raise Unavailable("edge_away", app=app.name or app.app_id, seconds=timeout_s) from None
+            raise Unavailable("edge_away", app=what, seconds=timeout_s) from None

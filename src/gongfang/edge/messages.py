@@ -22,9 +22,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2,  # noqa: F401
 )
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2  # noqa: F401
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2  # noqa: F401
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
+from xds.type.v3 import typed_struct_pb2  # noqa: F401
 
 Message = Any
 """A protobuf message. Its fields are known to the generated code alone."""
@@ -33,6 +35,7 @@ Cluster: Message = cluster_pb2.Cluster
 ClusterLoadAssignment: Message = endpoint_pb2.ClusterLoadAssignment
 Listener: Message = listener_pb2.Listener
 ScopedRouteConfiguration: Message = scoped_route_pb2.ScopedRouteConfiguration
+Secret: Message = secret_pb2.Secret
 DeltaDiscoveryRequest: Message = discovery_pb2.DeltaDiscoveryRequest
 DeltaDiscoveryResponse: Message = discovery_pb2.DeltaDiscoveryResponse
 

@@ -13,13 +13,14 @@ class Kind(StrEnum):
 
     cluster = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
     endpoints = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+    secret = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105  (its type, no secret)
     listener = "type.googleapis.com/envoy.config.listener.v3.Listener"
     scope = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
 
     @property
     def by_name(self) -> bool:
         """Envoy asks for each one by name; of the other kinds it takes all that there are."""
-        return self is Kind.endpoints
+        return self in (Kind.endpoints, Kind.secret)
 
 
 class Key(NamedTuple):

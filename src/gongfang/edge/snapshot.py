@@ -11,12 +11,12 @@ finished and counted.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from gongfang.domain.errors import GongfangError, Rejected
 from gongfang.edge import pages
-from gongfang.edge.interface import EdgeApp, EdgeEndpoint
+from gongfang.edge.interface import EdgeApp, EdgeEndpoint, EdgeHttps
 from gongfang.edge.messages import Cluster, ClusterLoadAssignment, Message, ScopedRouteConfiguration, from_json
 from gongfang.edge.resources import Key, Kind, Resource, resource
 
@@ -24,6 +24,8 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _HEALTHY, _DRAINING = 1, 3  # envoy.config.core.v3.HealthStatus
+
+HSTS_HEADER = "strict-transport-security"
 
 # Instances close idle connections after 2 s at the earliest (gunicorn); the edge must be first, or a POST that is sent
 # at that moment is lost.
@@ -113,7 +115,8 @@ def _distinct(endpoints: Iterable[EdgeEndpoint]) -> list[EdgeEndpoint]:
 
 
 def _scope(app: EdgeApp, host: str) -> Resource:
-    message = _copy(ScopedRouteConfiguration, _serving_template() if app.serving else _stopped_template())
+    wish = next((wish for wish in app.https if wish.host == host), EdgeHttps(host))
+    message = _copy(ScopedRouteConfiguration, _template(app.serving, wish.redirect, wish.hsts))
     message.name = host
     message.key.fragments.add().string_key = host
     message.route_configuration.name = host
@@ -121,7 +124,8 @@ def _scope(app: EdgeApp, host: str) -> Resource:
         return resource(Kind.scope, host, message)
     cluster = cluster_name(app.app_id)
     for route in message.route_configuration.virtual_hosts[0].routes:
-        route.route.cluster = cluster
+        if route.HasField("route"):
+            route.route.cluster = cluster
     return resource(Kind.scope, host, message, cluster=cluster)
 
 
@@ -184,45 +188,74 @@ def _retry(conditions: str) -> dict[str, Any]:
     }
 
 
-@cache
-def _serving_template() -> Message:
+# What Envoy itself saw of the connection: a client's own `x-forwarded-proto` is overwritten before routes are chosen.
+_PLAIN, _TLS = ({"name": "x-forwarded-proto", "string_match": {"exact": scheme}} for scheme in ("http", "https"))
+
+
+@lru_cache(maxsize=256)
+def _template(serving: bool, redirect: int | None, hsts: str | None) -> Message:
+    """The routes of a host: those of its app, below what it wants of HTTPS."""
+    routes = _serving_routes() if serving else _stopped_routes()
+    if redirect is not None:
+        return _scope_template([_redirect(redirect), *(_with_hsts(route, hsts) for route in routes)])
+    if hsts is not None:
+        return _scope_template([*(_only_tls(_with_hsts(route, hsts)) for route in routes), *routes])
+    return _scope_template(routes)
+
+
+def _redirect(port: int) -> dict[str, Any]:
+    to = {"https_redirect": True, "response_code": "PERMANENT_REDIRECT"}
+    return {"match": {"prefix": "/", "headers": [_PLAIN]}, "redirect": {**to, "port_redirect": port}}
+
+
+def _only_tls(route: dict[str, Any]) -> dict[str, Any]:
+    match = {**route["match"], "headers": [_TLS, *route["match"].get("headers", [])]}
+    return {**route, "match": match}
+
+
+def _with_hsts(route: dict[str, Any], hsts: str | None) -> dict[str, Any]:
+    if hsts is None:
+        return route
+    return {
+        **route,
+        "response_headers_to_add": [*route.get("response_headers_to_add", []), _header(HSTS_HEADER, hsts)],
+    }
+
+
+def _header(key: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _serving_routes() -> list[dict[str, Any]]:
     """Two routes: what may be repeated safely is retried even when the instance died while answering."""
     before = "connect-failure,refused-stream,reset-before-request"
     repeatable = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    return _scope_template(
-        [
-            {
-                "match": {"prefix": "/", "headers": [repeatable]},
-                "route": {"cluster": "-", "timeout": "0s", "retry_policy": _retry(f"{before},reset")},
-            },
-            {
-                "match": {"prefix": "/"},
-                "route": {"cluster": "-", "timeout": "0s", "retry_policy": _retry(before)},
-            },
-        ]
-    )
+    return [
+        {
+            "match": {"prefix": "/", "headers": [repeatable]},
+            "route": {"cluster": "-", "timeout": "0s", "retry_policy": _retry(f"{before},reset")},
+        },
+        {
+            "match": {"prefix": "/"},
+            "route": {"cluster": "-", "timeout": "0s", "retry_policy": _retry(before)},
+        },
+    ]
 
 
-@cache
-def _stopped_template() -> Message:
+def _stopped_routes() -> list[dict[str, Any]]:
     page = pages.APP_STOPPED
     wants_json = {"name": "accept", "string_match": {"contains": pages.JSON}}
-    return _scope_template(
-        [
-            {"match": {"prefix": "/", "headers": [wants_json]}, **_direct(page, page.json(), pages.JSON)},
-            {"match": {"prefix": "/"}, **_direct(page, page.html(), pages.HTML)},
-        ]
-    )
+    return [
+        {"match": {"prefix": "/", "headers": [wants_json]}, **_direct(page, page.json(), pages.JSON)},
+        {"match": {"prefix": "/"}, **_direct(page, page.html(), pages.HTML)},
+    ]
 
 
 def _direct(page: pages.Page, body: str, content_type: str) -> dict[str, Any]:
     headers = {"content-type": content_type, pages.REASON_HEADER: page.reason, "cache-control": "no-store"}
     return {
         "direct_response": {"status": page.status, "body": {"inline_string": body}},
-        "response_headers_to_add": [
-            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            for key, value in headers.items()
-        ],
+        "response_headers_to_add": [_header(key, value) for key, value in headers.items()],
     }
 
 

@@ -68,11 +68,11 @@ def postgres(home: Home, executables: Mapping[str, str]) -> Server:
     return Server("postgres", spec, ready, grace_s=20.0)
 
 
-def envoy_config(home: Home, listen_host: str, listen_port: int) -> EnvoyConfig:
+def envoy_config(home: Home, listen_host: str, listen_port: int, tls_port: int | None = None) -> EnvoyConfig:
     run = home.run / "edge"
     run.mkdir(parents=True, exist_ok=True)
     run.chmod(0o755)  # Envoy is another user; the folder above lets nobody in but its owner and the sandbox
-    config = EnvoyConfig(run, listen_host, listen_port)
+    config = EnvoyConfig(run, listen_host, listen_port, tls_port)
     config.envoy_dir.mkdir(exist_ok=True, mode=0o700)
     return config
 

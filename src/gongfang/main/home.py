@@ -48,6 +48,21 @@ class Home:
     def database_password(self) -> Path:
         return self.root / "postgres" / "password"
 
+    @property
+    def restoring(self) -> Path:
+        """There while `gongfang restore` fills this home: it is no platform yet."""
+        return self.root / "restoring"
+
+    @property
+    def guard(self) -> Path:
+        """Held by backups, and by what clears files away."""
+        return self.root / "backup.lock"
+
+    def be_whole(self) -> None:
+        """Raises `Conflict("home_half_restored")`."""
+        if self.restoring.exists():
+            raise Conflict("home_half_restored", home=str(self.root))
+
     @staticmethod
     def of(settings: Settings) -> "Home":
         return Home(settings.home, settings.run_dir)
@@ -114,8 +129,11 @@ class Home:
 
     def write_platform(self, settings: Settings) -> None:
         data = {
-            "api_url": f"http://{settings.api_host}:{settings.api_port}",
+            "api_url": settings.api_url,
+            # The command line on this machine trusts this very certificate, whoever signed it.
+            "api_certificate": str(settings.api_tls_cert) if settings.api_tls_cert else None,
             "edge_port": settings.edge_port,
+            "edge_tls_port": settings.https_port,
             "base_domain": settings.base_domain,
         }
         self.platform_file.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))

@@ -22,13 +22,17 @@ from gongfang.domain.errors import Conflict, GongfangError, Reason, Unavailable
 from gongfang.domain.messages import words
 from gongfang.domain.values import App, Instance, InstanceState
 from gongfang.edge.envoy import EnvoyEdge
+from gongfang.main.api_tls import ApiTls
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
+from gongfang.main.housekeeping import Housekeeping
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
 from gongfang.reconcile.clock import watch_clock
+from gongfang.reconcile.disk import DiskWatch
+from gongfang.reconcile.https import ExpiryWatch, HttpsReconciler
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
 from gongfang.reconcile.retention import keep_events
@@ -98,12 +102,14 @@ class Platform:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, home = self._settings, self._home
+        self._api_tls = ApiTls.of(settings.api_tls_cert, settings.api_tls_key)
         api_socket = _listen(settings.api_host, settings.api_port, "GONGFANG_API_PORT")
         stack.callback(api_socket.close)
         for tool in ("bwrap", "envoy", *(() if settings.database_url else ("postgres",))):
             await self._fetch(tool)
         droplets_folder = home.root / "droplets"
-        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs")
+        disk = self._disk = DiskWatch(home.root, settings.disk_warn, settings.disk_refuse)
+        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs", keep_free=disk.marks.refuse)
         self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
         self._runtime = LocalRuntime(
             home.runtime,
@@ -116,17 +122,24 @@ class Platform:
         stack.push_async_callback(self._runtime.close)
         stack.push_async_callback(self._end_background)
         url = await self._database()
-        self._database_ = Database(url, Keyring.load(home.keys), self._hub)
+        keyring = Keyring.load(home.keys)
+        self._database_ = Database(url, keyring, self._hub)
         stack.push_async_callback(self._database_.close)
+        self._housekeeping = Housekeeping(
+            settings, home, disk, self._database_, keyring, self._runtime, self._blobs, self._droplets
+        )
         await self._tokens()
         self._sender = WebhookSender(self._clock, private=settings.webhook_private)
         stack.push_async_callback(self._sender.close)
         self._edge = await self._open_edge()
         stack.push_async_callback(self._edge.close)
         apps = await self._reconcilers()
+        self._housekeeping.begin(self._spawn_for_ever)
         stack.push_async_callback(apps.close)
         stack.push_async_callback(self._end_background)
         server = self._api()
+        if self._api_tls is not None:
+            self._spawn_for_ever(self._api_tls.watch, "api-tls")
         self._spawn(server.serve(sockets=[api_socket]), "api")
         stack.push_async_callback(self._shut, server)
         await self._until_ready()
@@ -199,7 +212,7 @@ class Platform:
 
     async def _open_edge(self) -> EnvoyEdge:
         settings = self._settings
-        config = envoy_config(self._home, settings.edge_host, settings.edge_port)
+        config = envoy_config(self._home, settings.edge_host, settings.edge_port, settings.https_port)
         tool = await self._toolbox.ensure("envoy")
         edge = EnvoyEdge(config)
         await edge.open()
@@ -207,13 +220,21 @@ class Platform:
         running = [w for w in await self._runtime.list() if w.labels.get("server") == "envoy" and w.exit is None]
         if not any(w.labels.get("fingerprint") == server.fingerprint for w in running):
             _listen(settings.edge_host, settings.edge_port, "GONGFANG_EDGE_PORT", probe=not running).close()
+        if settings.https_port is not None and not running:
+            _listen(settings.edge_host, settings.https_port, "GONGFANG_EDGE_TLS_PORT").close()
         await self._keep(ServerKeeper(self._runtime, server, self._starting("Envoy")))
         return edge
 
     async def _reconcilers(self) -> AppReconciler:
         settings, home, database, runtime = self._settings, self._home, self._database_, self._runtime
-        facts = PlatformFacts(settings.base_domain, self._edge_url)
+        facts = PlatformFacts(settings.base_domain, self._edge_url, settings.https_port)
         apps = AppReconciler(database, runtime, self._edge, self._clock, facts)
+        https = HttpsReconciler(
+            database, self._edge, self._clock, settings.base_domain, enabled=settings.https_port is not None
+        )
+        self._expiry = expiry = ExpiryWatch(database, self._clock)
+        # Before the apps: what is missing when the edge is first answered is taken away.
+        await self._edge.replace_certificates(await https.at_start())
         await self._edge.replace_all(await apps.edge_apps())
         await remove_orphans(database, runtime)
         configuration = host_config(os.environ, Path.home())
@@ -231,6 +252,8 @@ class Platform:
                 concurrency=settings.build_concurrency,
                 environment=configuration.environment,
                 mounts=tuple(Mount(shown.source, shown.target) for shown in configuration.shown),
+                kept=settings.keep_builds,
+                room=self._disk.room,
             ),
         )
         tasks = TaskReconciler(database, runtime, self._clock, facts)
@@ -241,8 +264,14 @@ class Platform:
             ("app", apps, apps.to_look_at),
             ("build", builds, builds.unfinished),
             ("task", tasks, tasks.unfinished),
+            ("https", https, https.to_look_at),
+            ("certificate", expiry, expiry.all),
         ):
-            workers = KeyedWorkers(kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s)
+            # A wildcard may bring thousands of domains at once: they leave the database to others, too.
+            at_once = 4 if kind in ("https", "certificate") else 16
+            workers = KeyedWorkers(
+                kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=at_once
+            )
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
         self._send_events()
@@ -266,6 +295,10 @@ class Platform:
         port = self._settings.edge_port
         return f"http://{host}" + ("" if port == 80 else f":{port}") + "/"
 
+    def _https_url(self, host: str) -> str:
+        port = self._settings.https_port
+        return f"https://{host}" + ("" if port in (None, 443) else f":{port}") + "/"
+
     def _api(self) -> _Server:
         services = ApiServices(
             database=self._database_,
@@ -280,6 +313,11 @@ class Platform:
             send_webhook=self._sender.send,
             webhook_private=self._settings.webhook_private,
             trusted_proxies=self._settings.trusted_proxies,
+            room=self._disk.room,
+            gc=self._housekeeping.gc,
+            rotate_keys=self._housekeeping.rotate_keys,
+            icp=self._settings.icp,
+            https_url=self._https_url if self._settings.https_port is not None else None,
             closing=self._closing,
         )
         self._application = create_api(services)
@@ -292,6 +330,7 @@ class Platform:
             timeout_keep_alive=75,
             server_header=False,
             proxy_headers=False,  # whose word about a client's address counts is the API's to say
+            ssl_context_factory=self._api_tls.for_server if self._api_tls is not None else None,
         )
         return _Server(config)
 
@@ -338,7 +377,10 @@ class Platform:
             PlatformPart("control", "ok" if checks["reconciler"][0] else "starting", checks["reconciler"][1]),
             self._part("database", "postgres", checks["database"]),
             self._part("edge", "envoy", checks["edge"]),
+            self._housekeeping.part(),
         ]
+        if (ending := await self._expiry.ending()) is not None:
+            parts.append(PlatformPart("certificates", "degraded" if ending.reason else "ok", ending.reason))
         return PlatformState(
             version=__version__,
             parts=tuple(parts),

@@ -81,18 +81,18 @@ async def _give_domain(tx: Writing, context: Context, app: App, wanted: str | No
     name = default
     if await tx.find(Domain, domain=default, limit=1):  # an app of the same name in another space has it
         name = f"{app.name}-{app.id[-6:]}.{context.base_domain}"
-    await tx.insert(
-        Domain(
-            id=new_id("dom"),
-            tenant_id=app.tenant_id,
-            domain=name,
-            icp_number=None,
-            app_id=app.id,
-            status=DomainStatus.pending,
-            created_at=context.clock(),
-            default=True,
-        )
+    domain = Domain(
+        id=new_id("dom"),
+        tenant_id=app.tenant_id,
+        domain=name,
+        icp_number=None,
+        app_id=app.id,
+        status=DomainStatus.pending,
+        created_at=context.clock(),
+        default=True,
     )
+    await tx.insert(domain)
+    tx.wake("https", domain.id)
 
 
 async def list_apps(
@@ -164,6 +164,7 @@ async def _rename_domain(tx: Writing, context: Context, app: App, name: str) -> 
     default = await tx.find(Domain, app_id=app.id, default=True, limit=1)
     if default and not await tx.find(Domain, domain=wanted, limit=1):
         await tx.update(Domain, default[0].id, domain=wanted, status=DomainStatus.pending)
+        tx.wake("https", default[0].id)
 
 
 async def _apply_config(

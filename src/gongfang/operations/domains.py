@@ -10,12 +10,15 @@ from dataclasses import replace
 
 import idna
 
+from gongfang.domain.certificates import under
 from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
 from gongfang.domain.ids import new_id
+from gongfang.domain.policies import HttpsMode, IcpPolicy
 from gongfang.domain.values import App, AppType, Domain, DomainStatus, Permission, Place, Tenant
 from gongfang.operations.context import Context, find_app
 from gongfang.operations.tree import default_tenant, naming, seen_scope
 from gongfang.state import Reading, Scope, Writing
+from gongfang.wire.certificates import DomainChange
 from gongfang.wire.models import DomainRequest
 
 PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
@@ -107,6 +110,8 @@ async def _attach(tx: Writing, context: Context, domain: Domain, app: App) -> Do
         return held
     if held.app_id is not None:
         raise _taken(context, held, await tx.one(App, held.app_id))
+    if context.icp is IcpPolicy.required and held.icp_number is None and not under(held.domain, context.base_domain):
+        raise Conflict("icp_required_attach", domain=held.domain)
     changed = await tx.update(Domain, held.id, app_id=app.id, status=DomainStatus.pending)
     assert changed is not None  # it is held by this transaction
     await context.event(tx, "domain:attach", app=app, object_id=held.id, data={"domain": held.domain})
@@ -122,6 +127,7 @@ async def _register(tx: Writing, context: Context, name: str, icp_number: str | 
     if not found:
         domain = Domain(new_id("dom"), tenant_id, name, icp_number, None, DomainStatus.detached, context.clock())
         await tx.insert(domain)
+        tx.wake("https", domain.id)
     elif icp_number is not None and icp_number != found[0].icp_number:
         domain = await tx.update(Domain, found[0].id, icp_number=icp_number) or found[0]
     else:
@@ -153,6 +159,8 @@ async def bind_domain(context: Context, request: DomainRequest) -> Domain:
     """
     name = normal_domain(request.domain, context.base_domain)
     icp_number = normal_icp(request.icp_number)
+    if context.icp is IcpPolicy.absent:
+        icp_number = None
     async with naming(context, name) as tx:
         app = await find_app(tx, context, request.app_id, Permission.domain_write) if request.app_id else None
         if app is not None and request.tenant_id not in (None, app.tenant_id):
@@ -161,6 +169,8 @@ async def bind_domain(context: Context, request: DomainRequest) -> Domain:
         if app is None:
             await _require_in_tenant(tx, context, tenant_id)
         domain = await _register(tx, context, name, icp_number, tenant_id)
+        if context.icp is IcpPolicy.required and not domain.icp_number and not under(name, context.base_domain):
+            raise invalid_field("icp_number", "icp_required", domain=name)
         return await _attach(tx, context, domain, app) if app else domain
 
 
@@ -199,10 +209,46 @@ async def delete_domain(context: Context, domain_id: str) -> None:
         if domain.default:
             raise Conflict("domain_is_default", domain=domain.domain)
         await tx.delete(Domain, id=domain.id)
+        tx.wake("https", domain.id)
         data = {"domain": domain.domain}
         await context.event(tx, "domain:delete", place=Place(domain.tenant_id), object_id=domain.id, data=data)
         if app is not None:
             tx.wake("app", app.id)
+
+
+async def change_domain(context: Context, domain_id: str, change: DomainChange) -> Domain:
+    """How it is served over HTTPS. It takes effect while a valid certificate is served. Again: nothing changes.
+
+    Raises `Invalid` on HSTS where HTTPS is off.
+    """
+    async with context.database.writing() as tx:
+        await _find(tx, context, domain_id)
+        domain = await tx.lock(Domain, domain_id)
+        if domain is None:
+            raise NotFound("domain_not_found", domain=domain_id)
+        app = await tx.one(App, domain.app_id) if domain.app_id else None
+        if app is not None and not context.caller.may(Permission.domain_write, app.place):
+            raise Forbidden("forbidden", permission=Permission.domain_write.value)
+        if app is None:
+            await _require_in_tenant(tx, context, domain.tenant_id)
+        given = change.model_dump(exclude_unset=True)
+        wanted = {k: v for k, v in given.items() if v is not None or k == "hsts_max_age_s"}
+        if wanted.get("hsts_max_age_s", 0) is None:
+            wanted.setdefault("hsts_subdomains", False)
+        after = replace(domain, **wanted)
+        if after.hsts_max_age_s is not None and after.https is HttpsMode.off:
+            raise invalid_field("hsts_max_age_s", "hsts_without_https", domain=domain.domain)
+        if after.hsts_subdomains and after.hsts_max_age_s is None:
+            raise invalid_field("hsts_subdomains", "hsts_subdomains_alone")
+        if after == domain:
+            return (await _unseen_apps(tx, context, [domain]))[0]
+        await tx.update(Domain, domain.id, **wanted)
+        data = {"domain": domain.domain, **{k: str(v) if k == "https" else v for k, v in wanted.items()}}
+        await context.event(tx, "domain:change", place=Place(domain.tenant_id), object_id=domain.id, data=data)
+        tx.wake("https", domain.id)
+        if app is not None:
+            tx.wake("app", app.id)
+        return (await _unseen_apps(tx, context, [after]))[0]
 
 
 async def _unseen_apps(tx: Reading, context: Context, domains: list[Domain]) -> list[Domain]:

@@ -49,6 +49,8 @@ async def start(
         same = await _same_wish(tx, app, params)
         if same is not None:
             return await view_app(tx, app), await view_operation(tx, same)
+        if "droplet_id" not in params and params:
+            context.room()  # it has to be built
         kind = _K.deploy if app.desired is DesiredState.started else _K.start
         operation = new_operation(context, app, kind, **params)
         if not params and app.desired is DesiredState.started and app.type is not AppType.task:

@@ -14,6 +14,7 @@ import structlog
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Rejected, Unavailable
+from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import (
     App,
     Build,
@@ -28,7 +29,7 @@ from gongfang.domain.values import (
     Release,
     Task,
 )
-from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint
+from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint, EdgeHttps
 from gongfang.reconcile.apply import AppWriter
 from gongfang.reconcile.exits import last_lines
 from gongfang.reconcile.health import HealthWatch
@@ -100,7 +101,7 @@ class AppReconciler:
         instances_of: defaultdict[str, list[Instance]] = defaultdict(list)
         for instance in instances:
             instances_of[instance.app_id].append(instance)
-        return [edge_app(app, domains_of[app.id], instances_of[app.id]) for app in apps]
+        return [edge_app(app, domains_of[app.id], instances_of[app.id], self._facts.https_port) for app in apps]
 
     async def to_look_at(self) -> list[str]:
         """Ids of apps for the sweep: all but those known to be at rest."""
@@ -147,7 +148,7 @@ class AppReconciler:
             releases = await _by_id(tx, Release, _release_ids(app, instances, operations))
             droplets = await _by_id(tx, Droplet, [r.droplet_id for r in releases.values()])
         ended = await self._ended(instances)
-        wanted = edge_app(app, domains, [i for i in instances if i.id not in ended])
+        wanted = edge_app(app, domains, [i for i in instances if i.id not in ended], self._facts.https_port)
         edge_current = await self._route(wanted, domains)
         target = releases.get(app.target_release_id or "")
         picture = Picture(
@@ -359,7 +360,9 @@ def _release_ids(app: App, instances: Sequence[Instance], operations: Sequence[O
     ]
 
 
-def edge_app(app: App, domains: Sequence[Domain], instances: Sequence[Instance]) -> EdgeApp:
+def edge_app(
+    app: App, domains: Sequence[Domain], instances: Sequence[Instance], https_port: int | None = None
+) -> EdgeApp:
     """What the edge should serve for an app, from its rows. Pure."""
     endpoints = [
         EdgeEndpoint(i.host, i.port, draining=i.state is InstanceState.draining)
@@ -372,4 +375,18 @@ def edge_app(app: App, domains: Sequence[Domain], instances: Sequence[Instance])
         endpoints=tuple(sorted(endpoints)),
         serving=app.desired.value == "started" and not app.destroying and app.scale.get(_ROUTED, 0) > 0,
         name=app.name,
+        https=tuple(
+            wish for d in sorted(domains, key=lambda d: d.domain) if (wish := edge_https(d, https_port)) is not None
+        ),
     )
+
+
+def edge_https(domain: Domain, https_port: int | None) -> EdgeHttps | None:
+    """What a domain wants of its clients, while a valid certificate is served for it. Pure."""
+    if https_port is None or not domain.tls.valid or domain.https is HttpsMode.off:
+        return None
+    redirect = https_port if domain.https is HttpsMode.redirect else None
+    hsts = None
+    if domain.hsts_max_age_s is not None:
+        hsts = f"max-age={domain.hsts_max_age_s}" + ("; includeSubDomains" if domain.hsts_subdomains else "")
+    return EdgeHttps(domain.domain, redirect, hsts) if redirect or hsts else None

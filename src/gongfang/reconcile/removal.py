@@ -38,6 +38,7 @@ async def remove_app(database: Database, runtime: Runtime, clock: Clock, app: Ap
         for domain in await tx.find(Domain, app_id=app.id):
             if domain.default:
                 await tx.delete(Domain, id=domain.id)
+                tx.wake("https", domain.id)
             else:
                 await tx.update(Domain, domain.id, app_id=None, status=DomainStatus.detached)
         for active in await tx.active_operations(app.id):

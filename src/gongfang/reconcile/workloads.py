@@ -16,6 +16,7 @@ class PlatformFacts:
 
     base_domain: str
     edge_url: Callable[[str], str]
+    https_port: int | None = None  # where HTTPS is served, for redirects to it
 
 
 def facts(app: App, release: Release, process: str, facts: PlatformFacts, url: str | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gongfang.domain import values, webhooks
+from gongfang.domain.certificates import Certificate
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
@@ -138,4 +139,5 @@ NOUNS: dict[type[Any], Table] = {
     values.Event: tables.events,
     webhooks.Webhook: tables.webhooks,
     webhooks.Delivery: tables.webhook_deliveries,
+    Certificate: tables.certificates,
 }

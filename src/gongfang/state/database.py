@@ -4,6 +4,7 @@ Most questions are "the one with this id" and "those whose fields equal this": `
 `update`, `delete` serve every noun. What needs more than equality has a method with a name.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
@@ -26,7 +27,7 @@ from gongfang.state import eventlog, tables
 from gongfang.state.codec import NOUNS, Codec
 from gongfang.state.crypto import Keyring
 from gongfang.state.hub import Hub, Wake
-from gongfang.state.records import Idempotent, LoginRecord, Scope, TokenRecord
+from gongfang.state.records import CertificatePapers, Idempotent, LoginRecord, Scope, TokenRecord
 
 T = TypeVar("T")
 
@@ -88,6 +89,11 @@ class Reading:
     def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
         self._connection = connection
         self._codecs = codecs
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """For the other modules of this package; nobody else knows what to do with it."""
+        return self._connection
 
     async def _rows(self, statement: Any, values: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         return (await self._connection.execute(statement, values)).mappings().all()  # pyright: ignore[reportReturnType]
@@ -224,6 +230,13 @@ class Reading:
         user = (await self._with_bindings([self._codecs.of(User).decode(_only(row, self._codecs.of(User)))]))[0]
         return LoginRecord(user, row["password_hash"], row["failed_logins"], row["locked_until"])
 
+    async def certificate_papers(self, ids: Iterable[str]) -> dict[str, CertificatePapers]:
+        """Chains and opened keys, for the edge alone."""
+        table = tables.certificates
+        statement = select(table.c.id, table.c.chain, table.c.sealed_key).where(table.c.id.in_(list(ids)))
+        found = await self._rows(statement)
+        return {r["id"]: CertificatePapers(r["chain"], self._codecs.keyring.open(r["sealed_key"])) for r in found}
+
     async def idempotent(self, key: str) -> Idempotent | None:
         rows = await self._rows(select(tables.idempotency).where(tables.idempotency.c.key == key))
         if not rows:
@@ -269,6 +282,10 @@ class Writing(Reading):
         which `Database.writing` turns into `Conflict("name_taken")`."""
         codec: Codec[Any] = self._codecs.of(cast(type[Any], type(value)))
         await self._connection.execute(codec.insert, {**codec.encode_whole(value), **more})
+
+    def sealed(self, text: str) -> str:
+        """A secret as it is kept, for a column that no value shows."""
+        return self._codecs.keyring.seal(text)
 
     async def update(self, noun: type[T], key: str, **changes: Any) -> T | None:
         """Changes some fields; answers the value as it is now, None where there is none with this id."""
@@ -372,9 +389,10 @@ class Writing(Reading):
         known = table.c.done.is_(None) if fingerprint is None else table.c.fingerprint == fingerprint
         await self._connection.execute(delete(table).where(table.c.key == key, known))
 
-    async def purge_idempotency(self, before: datetime) -> None:
+    async def purge_idempotency(self, before: datetime) -> int:
+        """Forgets kept answers that are older; how many."""
         table = tables.idempotency
-        await self._connection.execute(delete(table).where(table.c.created_at < before))
+        return (await self._connection.execute(delete(table).where(table.c.created_at < before))).rowcount
 
     async def note_login(self, user_id: str, *, failed: int, locked_until: datetime | None) -> None:
         table = tables.users
@@ -401,6 +419,7 @@ class Database:
     def __init__(self, url: str, keyring: Keyring, hub: Hub, *, pool_size: int = 10) -> None:
         self.hub = hub
         self._codecs = Codecs(keyring)
+        self._writers: set[asyncio.Future[None]] = set()
         self._engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -447,6 +466,12 @@ class Database:
                 horizon.begun -= 1
                 raise
 
+    async def older_writers_ended(self) -> None:
+        """Returns when every transaction that is open for writing now has ended."""
+        open_now = list(self._writers)
+        if open_now:
+            await asyncio.wait(open_now)
+
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Reading]:
         with _translated():
@@ -456,11 +481,17 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[Writing]:
         """Commits at the end of the block, rolls back on any error, then publishes what was woken."""
-        with _translated():
-            async with self._engine.begin() as connection:
-                tx = self._writing(connection, self._codecs)
-                yield tx
-                await tx.finish()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writers.add(ended)
+        try:
+            with _translated():
+                async with self._engine.begin() as connection:
+                    tx = self._writing(connection, self._codecs)
+                    yield tx
+                    await tx.finish()
+        finally:
+            self._writers.discard(ended)
+            ended.set_result(None)
         self.hub.publish(tx.wakes)
 
 
@@ -469,6 +500,7 @@ class Database:
 _AWAY = ("08", "40", "53", "57P")
 
 
+_DISK_FULL = "53100"
 _UNIQUE = "23505"  # SQLSTATE unique_violation
 
 
@@ -484,6 +516,8 @@ def _translated():
     except (InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable("database_away", retry_after=2) from error
     except DBAPIError as error:
+        if _sqlstate(error.orig) == _DISK_FULL:
+            raise Unavailable("database_disk_full", retry_after=30) from error
         if error.connection_invalidated or _sqlstate(error.orig).startswith(_AWAY):
             raise Unavailable("database_away", retry_after=2) from error
         if isinstance(error, DataError) or "DataError" in repr(error.orig):

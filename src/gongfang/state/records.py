@@ -1,6 +1,6 @@
 """Values that are asked of and told by the store, and are nobody else's nouns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gongfang.domain.values import JsonObject, Token, User
@@ -47,3 +47,11 @@ class Idempotent:
     created_at: datetime
     owner: str | None
     done: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePapers:
+    """A certificate's PEM chain and its private key, which no log or answer shows."""
+
+    chain: str
+    key: str = field(repr=False)

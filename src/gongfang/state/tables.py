@@ -248,6 +248,11 @@ domains = Table(
     Column("tls", String(16), nullable=False),
     Column("default", Boolean, nullable=False),
     _time("created_at", nullable=False),
+    Column("https", String(16), nullable=False, server_default="optional"),
+    Column("hsts_max_age_s", Integer),
+    Column("hsts_subdomains", Boolean, nullable=False, server_default=text("false")),
+    Column("certificate_id", String(40), index=True),
+    _time("expires_at"),
 )
 operations = Table(
     "operations",
@@ -345,4 +350,24 @@ webhook_deliveries = Table(
     Column("took_ms", Integer, nullable=False),
     Column("reason", JSONB(none_as_null=True)),
     Column("response", String(200)),
+)
+certificates = Table(
+    "certificates",
+    metadata,
+    _id(),
+    _ref("tenant_id", "tenants", nullable=True, cascade=True),  # none: the platform's own
+    Column("names", ARRAY(Text), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("serial_number", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("key_type", String(32), nullable=False),
+    _time("not_before", nullable=False),
+    _time("not_after", nullable=False),
+    _time("created_at", nullable=False),
+    _time("updated_at", nullable=False),
+    Column("created_by", String(64)),
+    Column("told", Integer),
+    Column("chain", Text, nullable=False),
+    Column("sealed_key", Text, nullable=False),
 )

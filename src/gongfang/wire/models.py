@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import (
     AppState,
     AppType,
@@ -414,6 +415,11 @@ class DomainOut(Answer):
     status: DomainStatus
     tls: TlsState
     created_at: datetime
+    https: HttpsMode = HttpsMode.optional
+    hsts_max_age_s: int | None = None
+    hsts_subdomains: bool = False
+    certificate_id: str | None = Field(default=None, description="Of the certificate that it is served with")
+    expires_at: datetime | None = Field(default=None, description="When that certificate ends")
 
 
 # --- operations and events -------------------------------------------------------------------------------------------
@@ -497,6 +503,7 @@ class PlatformOut(Answer):
     version: str
     base_domain: str
     edge_url: str
+    edge_https_url: str | None = Field(default=None, description="None: the edge serves no HTTPS")
     parts: list[PartOut]
     guarantees: list[GuaranteeOut]
     apps: int

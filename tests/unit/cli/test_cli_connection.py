@@ -54,6 +54,32 @@ def test_an_address_goes_before_all(alone: Path, monkeypatch: pytest.MonkeyPatch
     assert resolve(None, "other", "plant").token == "other"
 
 
+def test_whom_to_trust_over_https(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("login.pem", "env.pem", "opt.pem", "own.pem"):
+        (alone / name).write_text("x")
+    Logins("plant", {"plant": {"url": "https://plant:7080", "token": "t", "ca": str(alone / "login.pem")}}).save()
+    for found in (resolve(None, None, None), resolve(None, None, "plant"), resolve("https://plant:7080", None, None)):
+        assert (found.ca, found.pinned) == (str(alone / "login.pem"), None)
+    assert resolve("https://other:1", None, None).ca is None
+    monkeypatch.setenv("GONGFANG_CA", str(alone / "env.pem"))
+    assert resolve(None, None, None).ca == str(alone / "env.pem")
+    assert resolve(None, None, None, str(alone / "opt.pem")).ca == str(alone / "opt.pem")
+    # A platform of this machine is known by its own file, unless it is said otherwise.
+    home = alone / "second"
+    local_platform(home, "https://127.0.0.1:8888")
+    told = json.loads((home / "platform.json").read_text())
+    (home / "platform.json").write_text(json.dumps({**told, "api_certificate": str(alone / "own.pem")}))
+    monkeypatch.setenv("GONGFANG_HOME", str(home))
+    found = resolve(None, None, None)
+    assert (found.ca, found.pinned, found.local) == (None, str(alone / "own.pem"), True)
+    assert resolve("https://elsewhere:8888", None, None).pinned is None
+    found = resolve(None, None, None, str(alone / "opt.pem"))
+    assert (found.ca, found.pinned) == (str(alone / "opt.pem"), None)
+    with pytest.raises(Failed) as caught:
+        resolve(None, None, None, str(alone / "nowhere.pem"))
+    assert "nowhere.pem" in caught.value.message
+
+
 def test_the_admin_token_goes_to_its_own_platform_only(alone: Path) -> None:
     local_platform(alone / ".gongfang")
     assert resolve("http://127.0.0.1:9999", None, None).token == "admin"

@@ -229,6 +229,36 @@ def test_endpoints_of_an_unknown_name_are_said_not_to_exist():
     assert [(r.kind, r.removed) for r in envoy.inbox] == [(Kind.endpoints, ("ghost",))]
 
 
+def test_a_secret_is_told_when_it_is_asked_for_and_a_made_up_name_is_forgotten():
+    table = Table()
+    envoy = fresh(table)
+    envoy.drain()
+    key = table.put(Kind.secret, "a.test", "1")
+    envoy.session.changed([key])
+    envoy.pump()
+    assert not envoy.inbox  # nobody has asked
+    envoy.session.receive(Request(Kind.secret, subscribe=("a.test", "made-up.test")))
+    envoy.pump()
+    (answer,) = envoy.inbox
+    assert ([r.key.name for r in answer.resources], answer.removed) == (["a.test"], ("made-up.test",))
+    envoy.drain()
+    assert envoy.session.settled(key) and envoy.session.asked(Key(Kind.secret, "made-up.test"))
+    envoy.session.receive(Request(Kind.secret, unsubscribe=("made-up.test",)))
+    assert not envoy.session.asked(Key(Kind.secret, "made-up.test"))
+    envoy.session.changed([table.put(Kind.secret, "a.test", "2")])
+    assert not envoy.session.settled(key)
+    envoy.drain()
+    assert envoy.session.settled(key) and envoy.has[Kind.secret]["a.test"].version == "2"
+    # Gone, before Envoy's word that it no more asks has come.
+    envoy.session.changed([table.drop(Kind.secret, "a.test")])
+    envoy.drain()
+    envoy.session.changed([table.put(Kind.secret, "a.test", "3")])
+    envoy.session.receive(Request(Kind.secret, unsubscribe=("a.test",)))
+    envoy.session.receive(Request(Kind.secret, subscribe=("a.test",)))
+    envoy.drain()
+    assert envoy.has[Kind.secret]["a.test"].version == "3" and envoy.session.settled(key)
+
+
 def test_what_was_refused_is_sent_again_only_on_demand():
     table = Table()
     key = table.put(Kind.listener, "edge", "bad")

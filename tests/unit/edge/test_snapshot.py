@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gongfang.domain.errors import Rejected
 from gongfang.edge import pages, snapshot
-from gongfang.edge.interface import EdgeApp, EdgeEndpoint
+from gongfang.edge.interface import EdgeApp, EdgeEndpoint, EdgeHttps
 from gongfang.edge.resources import Key, Kind
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -158,3 +158,27 @@ def test_pages_say_it_in_both_languages_and_fit(page: pages.Page):
     for body in (page.html(), page.json()):
         assert len(body.encode()) < 4096
         assert all(text in body for text in (*page.title, *page.advice, page.reason))
+
+
+@given(apps, st.sampled_from([None, 443, 7443]), st.sampled_from([None, "max-age=60"]))
+def test_https_is_a_hosts_own_affair(app: EdgeApp, redirect: int | None, hsts: str | None):
+    """Whatever one host wants, the others' routes stay as they were, and HSTS is never sent in clear."""
+    if not app.hosts:
+        return
+    host = app.hosts[0]
+    before = snapshot.resources(app)
+    after = snapshot.resources(replace(app, https=(EdgeHttps(host, redirect, hsts),)))
+    changed = {key.name for key in before if before[key].version != after[key].version}
+    assert changed == (set() if redirect is None and hsts is None else {host})
+    routes = scope(replace(app, https=(EdgeHttps(host, redirect, hsts),)), host).route_configuration.virtual_hosts[0]
+    assert len([r for r in routes.routes if r.HasField("redirect")]) == (redirect is not None)
+    for place, route in enumerate(routes.routes):
+        conditions = {h.name: h.string_match.exact for h in route.match.headers}
+        if route.HasField("redirect"):
+            assert place == 0 and conditions == {"x-forwarded-proto": "http"}
+            assert (route.redirect.port_redirect, route.redirect.response_code) == (redirect, 4)
+        elif any(h.header.key == snapshot.HSTS_HEADER for h in route.response_headers_to_add):
+            assert redirect is not None or conditions["x-forwarded-proto"] == "https"
+    if app.serving:
+        targets = {r.route.cluster for r in routes.routes if not r.HasField("redirect")}
+        assert targets == {snapshot.cluster_name(app.app_id)}

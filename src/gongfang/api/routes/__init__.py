@@ -4,8 +4,10 @@ from gongfang.api.endpoint import Endpoint
 from gongfang.api.routes import (
     access,
     apps,
+    certificates,
     domains,
     events,
+    housekeeping,
     lifecycle,
     logs,
     operations,
@@ -26,6 +28,7 @@ ROUTES: list[Endpoint] = [
         tasks,
         logs,
         domains,
+        certificates,
         operations,
         events,
         webhooks,
@@ -33,6 +36,7 @@ ROUTES: list[Endpoint] = [
         users,
         tree,
         platform,
+        housekeeping,
     )
     for route in part.routes.routes
 ] + platform.bare.routes

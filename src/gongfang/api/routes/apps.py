@@ -34,7 +34,7 @@ _PROMISED: dict[int | str, dict[str, Any]] = {
 
 
 def show(call: KnownCall, view: AppView) -> AppOut:
-    return app_out(view, call.services.edge_url, call.language)
+    return app_out(view, call.services.edge_url, call.language, call.services.https_url)
 
 
 def labels_of(pairs: list[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from gongfang.api.endpoint import Routes
 from gongfang.api.paging import Pages
 from gongfang.api.present import domain_out
 from gongfang.operations import domains
+from gongfang.wire.certificates import DomainChange
 from gongfang.wire.envelope import Page
 from gongfang.wire.models import DomainOut, DomainRequest
 
@@ -42,6 +43,12 @@ async def list_tenant_domains(call: Call, tenant_id: str, pages: Pages) -> Respo
 @routes.add("GET", "/domains/{domain_id}", DomainOut, "Show a domain", "查看域名")
 async def show_domain(call: Call, domain_id: str) -> Response:
     return call.ok(domain_out(await domains.show_domain(call.context, domain_id)))
+
+
+@routes.add("PATCH", "/domains/{domain_id}", DomainOut, "Change how a domain is served", "设置域名的 HTTPS")
+async def change_domain(call: Call, domain_id: str, body: DomainChange) -> Response:
+    """`https` and HSTS. They take effect while a valid certificate is served for the domain; see `tls`."""
+    return call.ok(domain_out(await domains.change_domain(call.context, domain_id, body)))
 
 
 @routes.add("DELETE", "/domains/{domain_id}", None, "Forget a domain", "删除域名")

@@ -44,6 +44,7 @@ async def show_platform(call: Call) -> Response:
         version=state.version,
         base_domain=services.base_domain,
         edge_url=services.edge_url(services.base_domain),
+        edge_https_url=services.https_url(services.base_domain) if services.https_url is not None else None,
         parts=parts,
         guarantees=guarantees,
         apps=state.apps,

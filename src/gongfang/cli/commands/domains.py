@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gongfang.cli import render
-from gongfang.cli.errors import Failed
+from gongfang.cli.errors import USAGE, Failed
 from gongfang.cli.framework import app_argument, command, complete_apps, group
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
@@ -24,6 +24,7 @@ domains = group(
         "将域名与 ICP 备案号绑定，并挂接到应用；不带子命令时列出域名。",
         "gongfang domains",
         "gongfang domains add mes.example.cn --icp 京ICP备12345678号-1 --app mes",
+        "gongfang domains https mes.example.cn redirect --hsts 180d",
         "gongfang domains detach mes mes.example.cn",
     ),
     default="list",
@@ -44,9 +45,12 @@ def list_domains(session: Session, tenant_id: str | None, app: str | None) -> No
 
 def _table(session: Session, found: Iterable[DomainOut]) -> None:
     names = {app.id: app.name for app in session.client.apps.list()}
-    columns = (t("DOMAIN", "域名"), t("ICP", "备案号"), t("APP", "应用"), t("STATUS", "状态"), "ID")
+    columns = (t("DOMAIN", "域名"), t("ICP", "备案号"), t("APP", "应用"), t("STATUS", "状态"), "HTTPS", "ID")
     rows = [
-        (d.domain, d.icp_number or "-", names.get(d.app_id or "", d.app_id or "-"), render.word(d.status), d.id)
+        (
+            *(d.domain, d.icp_number or "-", names.get(d.app_id or "", d.app_id or "-"), render.word(d.status)),
+            *(_https(d), d.id),
+        )
         for d in found
     ]
     render.table(columns, rows)
@@ -98,6 +102,59 @@ def remove(session: Session, domain: str) -> None:
     found = find(session, domain)
     session.client.domains.remove(found.id)
     session.show(found, lambda: session.note(t("removed {0}", "已移除 {0}").format(found.domain)))
+
+
+def _https(domain: DomainOut) -> str:
+    """How it is seen to be served, and what is wished."""
+    from gongfang.cli.render import word
+
+    wish = {"redirect": t("redirect", "重定向"), "off": t("off", "关闭")}.get(domain.https, "")
+    hsts = "HSTS" if domain.hsts_max_age_s else ""
+    return " ".join(part for part in (word(domain.tls), wish, hsts) if part)
+
+
+@command(
+    "https",
+    taught(
+        "Choose how a domain is served over HTTPS: 'optional' (both), 'redirect' (plain HTTP is sent on, while a valid "
+        "certificate is served), or 'off'. HSTS makes browsers use HTTPS only for that long: begin with a short time.",
+        "设置域名的 HTTPS：optional（两者皆可）、redirect（证书有效时将 HTTP 重定向到 HTTPS）、off（关闭）。"
+        "HSTS 令浏览器在指定时间内只使用 HTTPS，建议先用较短时间。",
+        "gongfang domains https mes.example.cn redirect",
+        "gongfang domains https mes.example.cn redirect --hsts 180d --hsts-subdomains",
+        "gongfang domains https mes.example.cn optional --hsts off",
+    ),
+    into=domains,
+)
+@click.argument("domain")
+@click.argument("mode", type=click.Choice(["off", "optional", "redirect"]))
+@click.option(
+    "--hsts", metavar="SPAN", help=t("Such as 1h or 180d; 'off' sends none.", "如 1h、180d；off 表示不发送。")
+)
+@click.option(
+    "--hsts-subdomains/--no-hsts-subdomains",
+    default=None,
+    help=t("For all names below, too.", "同时适用于所有子域名。"),
+)
+def https(session: Session, domain: str, mode: str, hsts: str | None, hsts_subdomains: bool | None) -> None:
+    change: dict[str, object] = {"https": mode}
+    if hsts is not None or mode == "off":
+        change["hsts_max_age_s"] = None if hsts in (None, "off") else _seconds(hsts)
+    if hsts_subdomains is not None:
+        change["hsts_subdomains"] = hsts_subdomains
+    changed = session.client.domains.change(find(session, domain).id, **change)
+    session.show(changed, lambda: _table(session, [changed]))
+
+
+def _seconds(text: str) -> int:
+    from gongfang.cli.times import span
+
+    try:
+        return round(span(text))
+    except ValueError:
+        raise Failed(
+            t("'{0}' is not a span such as 180d", "“{0}”不是时长（如 180d）").format(text), code=USAGE
+        ) from None
 
 
 def known(session: Session, domain: str) -> DomainOut | None:

@@ -1,6 +1,7 @@
 """`gongfang login`, `gongfang logout`, `gongfang whoami`."""
 
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
@@ -23,6 +24,7 @@ from gongfang.client.errors import ApiError
         "gongfang login http://gongfang.plant.example:7080",
         "gongfang login gongfang.plant.example:7080 --username wang.li --name plant",
         "gongfang login http://127.0.0.1:7080 --with-token < token.txt",
+        "gongfang --ca plant-ca.pem login https://gongfang.plant.example:7080",
     ),
 )
 @click.argument("url")
@@ -35,6 +37,7 @@ def login(
 ) -> None:
     session.url_option = normal(url)
     session.token_option = None
+    ca = session.connection.ca  # a file that is not there is told before anything is asked
     if with_token:
         token = sys.stdin.readline().strip()
     else:
@@ -47,6 +50,8 @@ def login(
     name = name or urlsplit(session.url_option).netloc
     logins = Logins.load()
     logins.contexts[name] = {"url": session.url_option, "token": token, "user": me.user.name}
+    if ca is not None:
+        logins.contexts[name]["ca"] = str(Path(ca).absolute())
     logins.current = name
     logins.save()
     text = t("logged in to {0} as {1}", "已以 {1} 登录 {0}").format(session.url_option, me.user.name)

@@ -1,5 +1,7 @@
 """Where things stand: tenants (租户), organisations (组织), spaces (空间), and a tenant's domains."""
 
+from typing import Any
+
 from gongfang.client.pages import Pages
 from gongfang.client.resources.base import Resource, given, part
 from gongfang.wire.models import DomainOut, OrganizationOut, SpaceOut, TenantOut
@@ -88,6 +90,10 @@ class Domains(Resource):
 
     def get(self, domain_id: str) -> DomainOut:
         return self._get(f"/domains/{part(domain_id)}", DomainOut)
+
+    def change(self, domain_id: str, **change: Any) -> DomainOut:
+        """`https` (`off`, `optional`, `redirect`), `hsts_max_age_s` (None: no HSTS), `hsts_subdomains`."""
+        return DomainOut.model_validate(self._patch(f"/domains/{part(domain_id)}", change).data)
 
     def remove(self, domain_id: str) -> None:
         self._delete(f"/domains/{part(domain_id)}")

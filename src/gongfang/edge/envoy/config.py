@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gongfang.edge import pages
+from gongfang.edge.envoy.tls import tls_listener
 from gongfang.edge.messages import Listener, from_json
 from gongfang.edge.resources import Kind, Resource, resource
 
@@ -41,6 +42,7 @@ class EnvoyConfig:
     run_dir: Path
     listen_host: str
     listen_port: int
+    tls_port: int | None = None  # None: no HTTPS
 
     @property
     def xds_socket(self) -> Path:
@@ -141,6 +143,13 @@ def listener(config: EnvoyConfig) -> Resource:
         },
     )
     return resource(Kind.listener, "edge", message)
+
+
+def https_listener(config: EnvoyConfig) -> Resource | None:
+    """The one for HTTPS, where there is to be one."""
+    if config.tls_port is None:
+        return None
+    return tls_listener(config.listen_host, config.tls_port, _manager())
 
 
 def _manager() -> dict[str, Any]:

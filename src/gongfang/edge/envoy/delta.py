@@ -301,6 +301,10 @@ class Session:
 
     # --- how it stands -----------------------------------------------------------------------------------------------
 
+    def asked(self, key: Key) -> bool:
+        """Envoy has asked for this one, of a kind asked for by name."""
+        return key.name in self._watches[key.kind].names
+
     def settled(self, key: Key) -> bool:
         """Envoy has confirmed what is wanted (or that it does not have what is not wanted)."""
         watch = self._watches[key.kind]

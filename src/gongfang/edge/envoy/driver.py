@@ -7,7 +7,7 @@ itself runs as a workload that `main` starts; it may come, go and come back at a
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -17,9 +17,10 @@ from gongfang.domain.errors import Rejected, Unavailable
 from gongfang.edge import snapshot
 from gongfang.edge.envoy.admin import Admin
 from gongfang.edge.envoy.ads import AdsServer
-from gongfang.edge.envoy.config import EnvoyConfig, listener
+from gongfang.edge.envoy.certificates import Certificates
+from gongfang.edge.envoy.config import EnvoyConfig, https_listener, listener
 from gongfang.edge.envoy.delta import Session
-from gongfang.edge.interface import EdgeApp, EdgeEndpoint, EdgeStatus
+from gongfang.edge.interface import EdgeApp, EdgeCertificate, EdgeEndpoint, EdgeStatus
 from gongfang.edge.resources import Key, Kind, Resource
 
 # Envoy confirms from its main thread; its workers take the change in a moment later, at their next turn.
@@ -51,9 +52,11 @@ class EnvoyEdge:
         self._watch_live: asyncio.Task[None] | None = None
         self._last_ack_at: datetime | None = None
         self._last_rejection: str | None = None
-        edge = listener(config)
-        self._listener = edge.key
-        self._wanted[Kind.listener][edge.key.name] = edge
+        https = https_listener(config)
+        listeners = [listener(config), *([https] if https is not None else [])]
+        self._listeners = [made.key for made in listeners]
+        self._wanted[Kind.listener].update({made.key.name: made for made in listeners})
+        self._certificates = Certificates(config, self._wanted[Kind.secret])
 
     # --- interface.Edge ----------------------------------------------------------------------------------------------
 
@@ -87,6 +90,27 @@ class EnvoyEdge:
             await asyncio.sleep(0)  # thousands of apps must not hold up everything else
         self._ads.changed(changed)
         self._ads.begin()
+
+    async def replace_certificates(self, certificates: Mapping[str, EdgeCertificate]) -> None:
+        self._ads.changed(self._certificates.replace(certificates))
+
+    async def certify(self, certificates: Mapping[str, EdgeCertificate | None], *, timeout_s: float = 5.0) -> None:
+        hosts = self._certificates.put(certificates)
+        if self._config.tls_port is None:
+            return
+        self._ads.changed([Key(Kind.secret, host) for host in hosts])
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._live.wait()
+                for host in hosts:
+                    await self._held(Key(Kind.secret, host))
+                await self._certificates.seen([host for host in hosts if certificates[host] is not None], self._held)
+        except TimeoutError:
+            raise Unavailable("edge_away", app=", ".join(hosts[:3]), seconds=timeout_s) from None
+
+    async def _held(self, key: Key) -> None:
+        """Returns where Envoy has what is wanted of a secret, or has not asked for it: it will when it needs it."""
+        await self._settled(key, key.name, if_asked=True)
 
     async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
         snapshot.check(app, self._owners)
@@ -175,13 +199,16 @@ class EnvoyEdge:
         self._watch_live = asyncio.create_task(self._until_live(session)) if session is not None else None
 
     async def _until_live(self, session: Session) -> None:
-        await self._settled(self._listener, "the edge's own listener", refusals=False)
-        pause, longest = LISTENS_POLL_S
-        while not await _listens(self._config.listen_host, self._config.listen_port):
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, longest)
+        for key in self._listeners:
+            await self._settled(key, "the edge's own listener", refusals=False)
+        for port in (self._config.listen_port, self._config.tls_port):
+            pause, longest = LISTENS_POLL_S
+            while port is not None and not await _listens(self._config.listen_host, port):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, longest)
         if session is self._session:
             self._live.set()
+            await self._certificates.warm()
 
     def _note_refusal(self, key: Key, words: str) -> None:
         self._last_rejection = f"{key.name}: {words}"
@@ -206,13 +233,14 @@ class EnvoyEdge:
             raise Unavailable("edge_away", app=name, seconds=timeout_s) from None
         self._confirmed_at[app.app_id] = asyncio.get_running_loop().time()
 
-    async def _settled(self, key: Key, app: str, *, refusals: bool = True) -> None:
-        """Returns when Envoy has confirmed whatever is wanted of a key by then. `refusals`: raised, else waited out."""
+    async def _settled(self, key: Key, app: str, *, refusals: bool = True, if_asked: bool = False) -> None:
+        """Returns when Envoy has confirmed whatever is wanted of a key by then. `refusals`: raised, else waited out.
+        `if_asked`: also where Envoy does not ask for it, or no more."""
         loop = asyncio.get_running_loop()
         while True:
             session = self._ads.session
             if session is not None:
-                if session.settled(key):
+                if session.settled(key) or (if_asked and not session.asked(key)):
                     return
                 words = session.refusal(key)
                 if words is not None and refusals:
