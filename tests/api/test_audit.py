@@ -128,7 +128,11 @@ def test_the_document_has_the_same_endpoints(admin: Api) -> None:
     assert known == set(CHANGING)
 
 
-@pytest.mark.parametrize("endpoint", CHANGING)
+# What reconcilers do for whoever asks, and write the event of: tried in `test_housekeeping`.
+ELSEWHERE = {"POST /platform/gc", "POST /platform/keys/rotate"}
+
+
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in CHANGING if endpoint not in ELSEWHERE])
 def test_every_changing_call_leaves_its_event(place: Place, world: World, endpoint: str) -> None:
     ids = place.fill(user="user_id" in endpoint, hook="webhook_id" in endpoint)
     BEFORE.get(endpoint, lambda _place, _ids: None)(place, ids)
@@ -137,7 +141,7 @@ def test_every_changing_call_leaves_its_event(place: Place, world: World, endpoi
     more: dict[str, Any] = {"headers": {"x-request-id": request_id, "user-agent": "walker/1.0"}}
     if endpoint == "POST /apps/{app_id}/package":
         more |= {"params": {"filename": "a.zip"}, "content": b"x"}
-    elif method in ("POST", "PATCH"):
+    elif method in ("POST", "PATCH", "PUT") and endpoint != "PUT /apps/{app_id}/domains/{domain_id}":
         more["json"] = body_of(place, endpoint, ids)
     response = place.admin.request(method, path.format(**ids), **more)
     assert response.status_code < 300, response.text

@@ -220,7 +220,10 @@ async def loading(url: str, revision: str, mark: str) -> AsyncGenerator[Load | N
                 return
             await connection.run_sync(upgrade_to, revision)
             names = [_quoted(row["name"]) for row in await driver.fetch(_TABLES) if row["name"] != _VERSION]
-            await driver.execute(f"TRUNCATE {', '.join(names)}")  # rows that migrations have made
+            exists = "SELECT EXISTS (SELECT FROM {})".format  # names are the tables' own, quoted
+            made = [name for name in names if await driver.fetchval(exists(name))]
+            if made:  # rows that migrations have made
+                await driver.execute(f"TRUNCATE {', '.join(made)}")
             await driver.execute(f"COMMENT ON TABLE {_VERSION} IS '{_comment(mark)}'")
             yield Load(connection, driver)
     finally:
