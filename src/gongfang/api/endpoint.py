@@ -20,6 +20,7 @@ from starlette.types import Message, Receive
 from gongfang.api.answers import envelope, error_answer
 from gongfang.api.call import KnownCall, known_call, visit_of
 from gongfang.api.idempotency import Replays
+from gongfang.api.refusals import Refusals
 from gongfang.api.validation import Malformed, error_of
 from gongfang.domain.errors import FieldError, GongfangError, Invalid, NotFound, TooLarge
 from gongfang.wire.envelope import AnyEnvelope, Envelope
@@ -46,8 +47,8 @@ class Endpoint(APIRoute):
         repeatable = frozenset({"label"}) & known
 
         async def handle(request: Request) -> Response:
+            call = None
             try:
-                call = None
                 if not self._public:
                     call = request.state.call = await known_call(request)
                 _check_address(request, known, repeatable)
@@ -55,9 +56,16 @@ class Endpoint(APIRoute):
                 if not self._upload and request.method not in ("GET", "DELETE"):
                     request = Request(request.scope, _limited(request.receive))
                     body = await _body(request)
-                return await self._answer(request, call, inner, body)
+                answer = await self._answer(request, call, inner, body)
             except GongfangError as error:
-                return error_answer(visit_of(request), error)
+                answer = error_answer(visit_of(request), error)
+            except Exception:
+                if call is not None:
+                    await _note(request, call, 500, "internal")
+                raise
+            if call is not None and answer.status_code >= 400:
+                await _note(request, call, answer.status_code, _code_of(answer))
+            return answer
 
         return handle
 
@@ -67,6 +75,16 @@ class Endpoint(APIRoute):
             return await worded(request, inner)
         replays: Replays = request.app.state.replays
         return await replays.answer(call, key, body, lambda: worded(request, inner))
+
+
+async def _note(request: Request, call: KnownCall, status: int, code: str) -> None:
+    refusals: Refusals = request.app.state.refusals
+    await refusals.note(call, request, status, code)
+
+
+def _code_of(answer: Response) -> str:
+    """The code in an error's envelope, which this package wrote itself."""
+    return str(json.loads(bytes(answer.body)).get("code", "")) if answer.body else ""
 
 
 async def worded(request: Request, inner: Handler) -> Response:

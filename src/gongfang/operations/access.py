@@ -83,7 +83,13 @@ def lock_time(failures: int) -> timedelta | None:
 
 
 async def login(
-    database: Database, clock: Clock, request: LoginRequest, *, source: str | None = None, request_id: str | None = None
+    database: Database,
+    clock: Clock,
+    request: LoginRequest,
+    *,
+    source: str | None = None,
+    request_id: str | None = None,
+    user_agent: str | None = None,
 ) -> IssuedToken:
     """A token for a name and a password. Each failure leaves an event `user:login:failed`.
 
@@ -109,6 +115,7 @@ async def login(
             object_id=user.id if user else None,
             data={} if granted else {"locked": locked},
             request_id=request_id,
+            user_agent=user_agent,
         )
         if granted:
             if granted.failed_logins:

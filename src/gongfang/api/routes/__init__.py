@@ -7,6 +7,7 @@ from gongfang.api.routes import (
     certificates,
     domains,
     events,
+    housekeeping,
     lifecycle,
     logs,
     operations,
@@ -15,6 +16,7 @@ from gongfang.api.routes import (
     tasks,
     tree,
     users,
+    webhooks,
 )
 
 ROUTES: list[Endpoint] = [
@@ -29,10 +31,12 @@ ROUTES: list[Endpoint] = [
         certificates,
         operations,
         events,
+        webhooks,
         access,
         users,
         tree,
         platform,
+        housekeeping,
     )
     for route in part.routes.routes
 ] + platform.bare.routes

@@ -21,7 +21,12 @@ async def login(call: Anybody, body: LoginRequest) -> Response:
     """A token for a name and a password. After five failures in a row the user is locked for 15 minutes or more."""
     services = call.services
     issued = await access.login(
-        services.database, services.clock, body, source=call.source, request_id=call.visit.request_id
+        services.database.audited,
+        services.clock,
+        body,
+        source=call.source,
+        request_id=call.visit.request_id,
+        user_agent=call.user_agent,
     )
     return call.ok(issued_token_out(issued), status=201)
 
