@@ -41,7 +41,7 @@ from gongfang.reconcile.servers import ServerKeeper
 from gongfang.reconcile.tasks import TaskReconciler
 from gongfang.reconcile.webhooks import Webhooks
 from gongfang.reconcile.workloads import PlatformFacts
-from gongfang.runtimes.interface import Mount
+from gongfang.runtimes.interface import Mount, Runtime
 from gongfang.runtimes.local import LocalRuntime
 from gongfang.settings import Settings
 from gongfang.state import Database, Hub, Keyring, migrate, reachable
@@ -63,12 +63,16 @@ class _Server(uvicorn.Server):
 
 
 class Platform:
-    """`say`: told what is being done (message code + facts), for whoever waits for the start."""
+    """`say`: told what is being done (message code + facts), for whoever waits for the start. `runs_on`: given the
+    local runtime, the one that everything runs on."""
 
-    def __init__(self, settings: Settings, home: Home, say: Say) -> None:
+    def __init__(
+        self, settings: Settings, home: Home, say: Say, runs_on: Callable[[Runtime], Runtime] = lambda local: local
+    ) -> None:
         self._settings = settings
         self._home = home
         self._say = say
+        self._runs_on = runs_on
         self._hub = Hub()
         self._clock = SteadyClock()
         self._closing = asyncio.Event()
@@ -111,13 +115,14 @@ class Platform:
         disk = self._disk = DiskWatch(home.root, settings.disk_warn, settings.disk_refuse)
         self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs", keep_free=disk.marks.refuse)
         self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
-        self._runtime = LocalRuntime(
+        local = LocalRuntime(
             home.runtime,
             tool=self._toolbox.ensure,
             droplet=self._droplets.path,
             port_range=settings.port_range,
             clock=self._clock,
         )
+        self._runtime = self._runs_on(local)
         await self._runtime.open()
         stack.push_async_callback(self._runtime.close)
         stack.push_async_callback(self._end_background)
