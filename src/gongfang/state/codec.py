@@ -5,14 +5,14 @@ A column has the name of its field. A nested value is JSON; an `AppConfig`'s env
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Select, Table, any_, bindparam, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from gongfang.domain import values, webhooks
 from gongfang.domain.certificates import Certificate
@@ -33,6 +33,7 @@ class Codec(Generic[T]):
         names = {f.name for f in dataclasses.fields(cast(Any, noun))}
         self.columns = [c for c in table.columns if c.name in names]
         self._sealed = {c.name for c in self.columns if c.info.get("sealed")}
+        self._names = [c.name for c in self.columns]
         self._json = {c.name for c in self.columns if isinstance(c.type, JSONB)}
         # Statements are made once each: to make one and to find out that it is known takes longer than the database.
         self.insert = insert(table)
@@ -72,7 +73,8 @@ class Codec(Generic[T]):
             case "none":
                 return column.is_(None)
             case "among":
-                return column.in_(bindparam(f"is_{name}", expanding=True))
+                # One statement however many they are: a list spelt out would be another one for each length.
+                return column == any_(bindparam(f"is_{name}", type_=ARRAY(column.type)))
             case _:
                 return column == bindparam(f"is_{name}", type_=column.type)
 
@@ -85,8 +87,9 @@ class Codec(Generic[T]):
             known = self._updates[names] = statement.returning(*self.columns)
         return known
 
-    def decode(self, row: Mapping[str, Any]) -> T:
-        data = dict(row)
+    def decode(self, row: Sequence[Any]) -> T:
+        """`row`: the values of `columns`, in their order."""
+        data: dict[str, Any] = dict(zip(self._names, row, strict=True))
         for name in self._sealed:
             data[name] = self._keyring.open(data[name])
         if "config" in self._json:

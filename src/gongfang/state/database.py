@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -37,6 +37,24 @@ def _to_json(value: object) -> str:
 
 
 ACTIVE = ("pending", "running")
+
+_BUSY_APPS = text(
+    "SELECT DISTINCT app_id FROM operations WHERE status IN ('pending', 'running') AND app_id IS NOT NULL"
+)
+
+_APP_VERSIONS = text("""
+    SELECT a.id, concat_ws(' ', a.xmin, i.version, d.version) AS version
+    FROM apps a
+    LEFT JOIN (
+        SELECT app_id, concat(count(*), ':', bit_xor(hashtextextended(id || ' ' || xmin::text, 0))) AS version
+        FROM instances WHERE state IN ('starting', 'ready', 'unready', 'draining', 'stopping') GROUP BY app_id
+    ) i ON i.app_id = a.id
+    LEFT JOIN (
+        SELECT app_id, concat(count(*), ';', bit_xor(hashtextextended(id || ' ' || xmin::text, 0))) AS version
+        FROM domains WHERE app_id IS NOT NULL GROUP BY app_id
+    ) d ON d.app_id = a.id
+    ORDER BY a.id
+""")
 
 
 class Codecs:
@@ -98,6 +116,10 @@ class Reading:
     async def _rows(self, statement: Any, values: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         return (await self._connection.execute(statement, values)).mappings().all()  # pyright: ignore[reportReturnType]
 
+    async def _values(self, codec: Codec[T], statement: Any, values: Mapping[str, Any]) -> list[T]:
+        """The answers to a statement that asks for a codec's columns."""
+        return [codec.decode(row) for row in (await self._connection.execute(statement, values)).all()]  # pyright: ignore[reportArgumentType]
+
     async def one(self, noun: type[T], key: str) -> T | None:
         """The one with this id, or None."""
         found = await self.find(noun, id=key)
@@ -126,7 +148,7 @@ class Reading:
             statement = statement.where(*conditions)
         if limit is not None:
             statement = statement.limit(limit)
-        found = [codec.decode(row) for row in await self._rows(statement, values)]
+        found = await self._values(codec, statement, values)
         if noun is User and found:
             return await self._with_bindings(found)
         return found
@@ -157,6 +179,17 @@ class Reading:
 
     async def app_ids(self) -> list[str]:
         return [row["id"] for row in await self._rows(select(tables.apps.c.id))]
+
+    async def app_versions(self) -> dict[str, str]:
+        """Of every app: what changes whenever its row, a living instance of it or a domain of it changes.
+
+        PostgreSQL keeps with each row the number of the transaction that wrote it. No row is read here but for that.
+        """
+        return {row["id"]: row["version"] for row in await self._rows(_APP_VERSIONS)}
+
+    async def busy_app_ids(self) -> set[str]:
+        """Of the apps with active operations. Spelt out, so that the small index of the active ones serves it."""
+        return {row["app_id"] for row in await self._rows(_BUSY_APPS)}
 
     async def active_operations(self, app_id: str) -> list[Operation]:
         return await self.find(Operation, app_id=app_id, status=ACTIVE)
@@ -227,7 +260,11 @@ class Reading:
         if not rows:
             return None
         row = rows[0]
-        user = (await self._with_bindings([self._codecs.of(User).decode(_only(row, self._codecs.of(User)))]))[0]
+        user = (
+            await self._with_bindings(
+                [self._codecs.of(User).decode([row[c.name] for c in self._codecs.of(User).columns])]
+            )
+        )[0]
         return LoginRecord(user, row["password_hash"], row["failed_logins"], row["locked_until"])
 
     async def certificate_papers(self, ids: Iterable[str]) -> dict[str, CertificatePapers]:
@@ -246,10 +283,6 @@ class Reading:
         return Idempotent(
             row["key"], row["fingerprint"], row["status"], body, row["created_at"], row["owner"], row["done"]
         )
-
-
-def _only(row: Mapping[str, Any], codec: Codec[Any]) -> dict[str, Any]:
-    return {c.name: row[c.name] for c in codec.columns}
 
 
 class Writing(Reading):
@@ -274,8 +307,8 @@ class Writing(Reading):
     async def lock(self, noun: type[T], key: str) -> T | None:
         """The one with this id, held against other writers until the end of the transaction."""
         codec = self._codecs.of(noun)
-        rows = await self._rows(codec.locking, {"key_": key})
-        return codec.decode(rows[0]) if rows else None
+        found = await self._values(codec, codec.locking, {"key_": key})
+        return found[0] if found else None
 
     async def insert(self, value: Any, **more: Any) -> None:
         """A new one; `more`: columns that the value does not show (hashes). A name taken raises IntegrityError,
@@ -291,8 +324,8 @@ class Writing(Reading):
         """Changes some fields; answers the value as it is now, None where there is none with this id."""
         codec = self._codecs.of(noun)
         values = {f"new_{name}": value for name, value in codec.encode(changes).items()}
-        rows = await self._rows(codec.update(tuple(changes)), {"key_": key, **values})
-        return codec.decode(rows[0]) if rows else None
+        found = await self._values(codec, codec.update(tuple(changes)), {"key_": key, **values})
+        return found[0] if found else None
 
     async def delete(self, noun: type[Any], **equals: Any) -> int:
         """Deletes those that match (at least one condition); answers how many."""
