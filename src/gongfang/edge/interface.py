@@ -80,11 +80,16 @@ class Edge(Protocol):
         nothing: a host that cannot be served is left out, and `last_rejection` tells of it."""
         ...
 
-    async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
-        """Returns when acknowledged. After `Unavailable` the value stays wanted and is pushed on reconnect."""
+    async def apply(self, app: EdgeApp, *, timeout_s: float | None = 5.0) -> None:
+        """Returns when acknowledged. After `Unavailable` the value stays wanted and is pushed on reconnect. Without a
+        time it waits for as long as the edge is away."""
         ...
 
-    async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None: ...
+    async def remove(self, app_id: str, *, timeout_s: float | None = 5.0) -> None: ...
+
+    def serves(self, app: EdgeApp) -> bool:
+        """Whether just this is wanted of the edge and has been acknowledged: `apply` would return at once."""
+        ...
 
     async def replace_certificates(self, certificates: Mapping[str, EdgeCertificate]) -> None:
         """The whole of them by host name, when the control plane starts, before `replace_all`. Does not wait."""

@@ -7,6 +7,7 @@ plane is harmless.
 """
 
 import asyncio
+import random
 from dataclasses import replace
 
 import structlog
@@ -75,12 +76,12 @@ class HealthWatch:
         host, port = instance.host or "127.0.0.1", instance.port or 0
         if instance.state is InstanceState.starting:
             await self._until_ready(instance, config.readiness, host, port)
-        loops = [self._readiness(instance, config.readiness, host, port)]
-        if config.liveness is not None:
-            loops.append(self._liveness(instance, config.liveness, host, port))
+        if config.liveness is None:  # with thousands of instances, a task less for each
+            await self._readiness(instance, config.readiness, host, port)
+            return
         async with asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(loop)
+            group.create_task(self._readiness(instance, config.readiness, host, port))
+            group.create_task(self._liveness(instance, config.liveness, host, port))
 
     async def _until_ready(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
         if check.kind is CheckKind.process:
@@ -99,6 +100,8 @@ class HealthWatch:
         if check.kind is CheckKind.process:
             return
         ready, failed = instance.state is not InstanceState.unready, 0
+        if instance.state is not InstanceState.starting:  # adopted, with all the others: not all in the same moment
+            await asyncio.sleep(check.interval_s * random.random())  # noqa: S311
         while True:
             await asyncio.sleep(check.interval_s)
             seen = await probe(check, host, port)
