@@ -71,9 +71,7 @@ def serve(listener: socket.socket) -> None:
             del connections[descriptor]
 
 
-def _accept(
-    listener: socket.socket, epoll: select.epoll, connections: dict[int, tuple[socket.socket, bytes]]
-) -> None:
+def _accept(listener: socket.socket, epoll: select.epoll, connections: dict[int, tuple[socket.socket, bytes]]) -> None:
     with contextlib.suppress(OSError):
         while True:
             connection, _ = listener.accept()

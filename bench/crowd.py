@@ -29,6 +29,7 @@ from bench.packages import package
 from gongfang.client import Client
 
 ORIGIN = "origin"
+SETTLE_LIMIT_S = 120.0
 BASE = "apps.localhost"
 _CROWD = 128 << 16  # the first of their addresses
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +64,7 @@ class Crowd:
         log.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         with log.open("ab") as output:
+            self._log_begin = output.tell()
             child = subprocess.Popen(
                 [sys.executable, "-m", "bench.crowd_platform", str(writer)],
                 env=self.environment,
@@ -80,14 +82,26 @@ class Crowd:
             child.wait()
             raise Failed(f"the control plane did not start: {log.read_text()[-2000:]}")
         self.started_s, self.control_pid = time.monotonic() - began, child.pid
-        token = (self.home / "admin-token").read_text().strip()
-        self.client = Client(f"http://{HOST}:{self.api_port}", token, language="en")
+        self.client = Client(f"http://{HOST}:{self.api_port}", self.token, language="en")
         self._child = child
 
     def stop(self) -> None:
         """Ends the control plane alone."""
         os.kill(self.control_pid, signal.SIGTERM)
         self._child.wait(timeout=60)
+
+    @property
+    def token(self) -> str:
+        return (self.home / "admin-token").read_text().strip()
+
+    def settle(self) -> None:
+        """Returns after the first sweep, which nothing that is measured afterwards shall be beside."""
+        latest = time.monotonic() + SETTLE_LIMIT_S
+        while not self.sweeps():
+            if time.monotonic() > latest:
+                raise Failed(f"no sweep of the apps within {SETTLE_LIMIT_S:.0f} s")
+            time.sleep(0.1)
+        time.sleep(1.0)
 
     def memory_mb(self) -> float:
         """Of the control plane."""
@@ -99,11 +113,10 @@ class Crowd:
 
     def sweeps(self) -> list[dict[str, float]]:
         """What the control plane that runs now has logged of its sweeps of the apps: `keys`, `seconds`."""
-        lines = (self.home / "logs" / "control.log").read_text().splitlines()
-        told = [json.loads(line) for line in lines if line.startswith("{")]
-        starts = [i for i, line in enumerate(told) if line.get("event") == "control plane ready"]
-        mine = told[starts[-2] if len(starts) > 1 else 0 :]
-        return [line for line in mine if line.get("event") == "swept" and line.get("kind") == "app"]
+        with (self.home / "logs" / "control.log").open("rb") as log:
+            log.seek(self._log_begin)
+            told = [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
+        return [line for line in told if line.get("event") == "swept" and line.get("kind") == "app"]
 
     def grow(self, count: int, instances: int) -> None:
         """Makes it `count` apps of so many instances each, and starts the control plane anew over them."""
@@ -182,7 +195,7 @@ async def _rows(db: asyncpg.Connection, first: int, end: int, instances: int, po
 
 
 @contextmanager
-def crowd() -> Iterator[Crowd]:
+def crowd(*, sweep_s: float = 30) -> Iterator[Crowd]:
     """Starts one with its first app, and ends it with all that it runs."""
     with temporary_folder() as folder, answering() as answer_port:
         api_port, edge_port = free_port(), free_port()
@@ -195,6 +208,7 @@ def crowd() -> Iterator[Crowd]:
             "GONGFANG_BASE_DOMAIN": BASE,
             "GONGFANG_LANG": "en",
             "GONGFANG_LOG_LEVEL": "debug",
+            "GONGFANG_SWEEP_S": f"{sweep_s:g}",
             "CROWD": str(home / "crowd.json"),
         }
         home.mkdir()
