@@ -27,6 +27,7 @@ from bench.crowd_platform import address
 from bench.lab import HOST, START_LIMIT_S, Failed, free_port, temporary_folder
 from bench.packages import package
 from gongfang.client import Client
+from gongfang.settings import Settings
 
 ORIGIN = "origin"
 SETTLE_LIMIT_S = 120.0
@@ -94,6 +95,12 @@ class Crowd:
     def token(self) -> str:
         return (self.home / "admin-token").read_text().strip()
 
+    @property
+    def database_url(self) -> str:
+        password = (self.home / "postgres" / "password").read_text().strip()
+        folder = Settings(home=self.home).run_dir / "postgres"
+        return f"postgresql+asyncpg://gongfang:{password}@/postgres?host={folder}"
+
     def settle(self) -> None:
         """Returns after the first sweep, which nothing that is measured afterwards shall be beside."""
         latest = time.monotonic() + SETTLE_LIMIT_S
@@ -127,9 +134,7 @@ class Crowd:
         self.start()
 
     async def _copy(self, count: int, instances: int) -> dict[str, object]:
-        password = (self.home / "postgres" / "password").read_text().strip()
-        socket = next(Path(f) for f in (self.home / "run" / "postgres", *_elsewhere(self.home)) if Path(f).exists())
-        connection = await asyncpg.connect(host=str(socket), user="gongfang", password=password, database="postgres")
+        connection: asyncpg.Connection = await asyncpg.connect(self.database_url.replace("+asyncpg", ""))
         try:
             async with connection.transaction():
                 await _rows(connection, self.count, count, instances, self.answer_port)
@@ -139,13 +144,6 @@ class Crowd:
             await connection.close()
         now = datetime.now(UTC).isoformat()
         return {"port": self.answer_port, "started_at": now, "instances": [tuple(row) for row in rows]}
-
-
-def _elsewhere(home: Path) -> list[Path]:
-    """Where the sockets lie when the home's path is too long for them."""
-    from gongfang.settings import Settings
-
-    return [Settings(home=home).run_dir / "postgres"]
 
 
 async def _rows(db: asyncpg.Connection, first: int, end: int, instances: int, port: int) -> None:
