@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, Table, any_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Integer, Select, Table, any_, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from gongfang.domain import values, webhooks
 from gongfang.domain.certificates import Certificate
@@ -20,6 +21,8 @@ from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
 T = TypeVar("T")
+
+_DIALECT = asyncpg_dialect.dialect()
 
 
 class Codec(Generic[T]):
@@ -38,6 +41,7 @@ class Codec(Generic[T]):
         # Statements are made once each: to make one and to find out that it is known takes longer than the database.
         self.insert = insert(table)
         self._selects: dict[Any, Select[Any]] = {}
+        self._questions: dict[Any, tuple[str, tuple[str, ...]]] = {}
         self._updates: dict[tuple[str, ...], Any] = {}
 
     @cached_property
@@ -66,6 +70,25 @@ class Codec(Generic[T]):
             known = select(*self.columns).where(*conditions).order_by(column.desc() if descending else column)
             self._selects[key] = known
         return known, values
+
+    def question(
+        self, order: str, equals: Mapping[str, Any], *, descending: bool, after: Any, limit: int | None
+    ) -> tuple[str, list[Any]]:
+        """The same as text for the driver, and what it asks with; past `after` in this order, at most `limit`."""
+        statement, values = self.select(order, equals, descending=descending)
+        key = (statement, after is not None, limit is not None)
+        known = self._questions.get(key)
+        if known is None:
+            if after is not None:
+                column, past = self.table.c[order], bindparam("after_", type_=self.table.c[order].type)
+                statement = statement.where(column < past if descending else column > past)
+            if limit is not None:
+                statement = statement.limit(bindparam("limit_", type_=Integer()))
+            compiled = statement.compile(dialect=_DIALECT)
+            known = self._questions[key] = (str(compiled), tuple(compiled.positiontup or ()))
+        text, names = known
+        more = {"after_": after, "limit_": limit}
+        return text, [values[name] if name in values else more[name] for name in names]
 
     def _condition(self, name: str, how: str) -> ColumnElement[bool]:
         column = self.table.c[name]
