@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -33,6 +34,7 @@ from gongfang.reconcile.exits import last_lines
 from gongfang.reconcile.health import HealthWatch
 from gongfang.reconcile.plans import actions as a
 from gongfang.reconcile.plans.app import Ended, Picture, plan_app
+from gongfang.reconcile.plans.instances import SETTLE_S
 from gongfang.reconcile.removal import remove_app
 from gongfang.reconcile.rest import AtRest
 from gongfang.reconcile.routing import Routes
@@ -233,10 +235,13 @@ class AppReconciler:
         return last_lines(chunk.data)
 
     async def _in_flight(self, app: App, instances: Sequence[Instance]) -> dict[str, int | None]:
+        """What drains since just now is not asked about: its count says nothing yet, and the edge would wait with the
+        answer, and the app's next change with it."""
+        settled = self._clock() - timedelta(seconds=SETTLE_S)
         draining = {
             i.id: EdgeEndpoint(i.host, i.port, draining=True)
             for i in instances
-            if i.state is InstanceState.draining and i.host and i.port
+            if i.state is InstanceState.draining and i.host and i.port and i.leaving_at and i.leaving_at <= settled
         }
         if not draining:
             return {}
