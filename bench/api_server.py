@@ -29,15 +29,15 @@ from gongfang.domain.ids import new_id
 from gongfang.runtimes.memory import MemoryRuntime
 from gongfang.state import Database, Hub, Keyring
 
-_APP = text("SELECT * FROM apps WHERE id = :id")
-_APPS = text("SELECT * FROM apps ORDER BY id LIMIT :limit")
+_APP = "SELECT * FROM apps WHERE id = $1"
+_APPS = "SELECT * FROM apps ORDER BY id LIMIT $1"
 _LOCKED = text("SELECT * FROM apps WHERE id = :id FOR UPDATE")
-_INSTANCES = text("SELECT * FROM instances WHERE app_id = ANY(CAST(:ids AS varchar[])) ORDER BY id")
-_DOMAINS = text("SELECT * FROM domains WHERE app_id = ANY(CAST(:ids AS varchar[])) ORDER BY id")
-_NUMBERS = text("SELECT id, number FROM releases WHERE id = ANY(CAST(:ids AS varchar[]))")
-_RELEASE = text("SELECT * FROM releases WHERE id = :id")
-_PACKAGE = text("SELECT * FROM packages WHERE app_id = :id ORDER BY seq DESC LIMIT 1")
-_ACTIVE = text("SELECT * FROM operations WHERE app_id = :id AND status IN ('pending', 'running') ORDER BY id")
+_INSTANCES = "SELECT * FROM instances WHERE app_id = ANY($1::varchar[]) ORDER BY id"
+_DOMAINS = "SELECT * FROM domains WHERE app_id = ANY($1::varchar[]) ORDER BY id"
+_NUMBERS = "SELECT id, number FROM releases WHERE id = ANY($1::varchar[])"
+_RELEASE = "SELECT * FROM releases WHERE id = $1"
+_PACKAGE = "SELECT * FROM packages WHERE app_id = $1 ORDER BY seq DESC LIMIT 1"
+_ACTIVE = "SELECT * FROM operations WHERE app_id = $1 AND status IN ('pending', 'running') ORDER BY id"
 _OPERATION = text(
     "INSERT INTO operations (id, kind, app_id, app_name, tenant_id, organization_id, space_id, status, params, steps,"
     " created_at, deadline, created_by, cancel_requested, sequence) VALUES (:id, 'start', :app_id, :app_name, :tenant,"
@@ -55,35 +55,39 @@ _EVENT = text(
 def bare(database: Database) -> FastAPI:
     app = FastAPI()
 
-    async def rows(connection: Any, statement: Any, **values: Any) -> list[dict[str, Any]]:
+    async def rows(connection: Any, statement: str, value: Any) -> list[dict[str, Any]]:
+        driver = (await connection.get_raw_connection()).driver_connection
+        return [dict(row) for row in await driver.fetch(statement, value)]
+
+    async def written(connection: Any, statement: Any, **values: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in (await connection.execute(statement, values)).mappings()]
 
     async def beside(connection: Any, apps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ids = [app["id"] for app in apps]
-        instances = await rows(connection, _INSTANCES, ids=ids)
-        domains = await rows(connection, _DOMAINS, ids=ids)
+        instances = await rows(connection, _INSTANCES, ids)
+        domains = await rows(connection, _DOMAINS, ids)
         named = {i["release_id"] for i in instances} | {a["current_release_id"] for a in apps}
-        numbers = await rows(connection, _NUMBERS, ids=list(named))
+        numbers = await rows(connection, _NUMBERS, list(named))
         return {"apps": apps, "instances": instances, "domains": domains, "releases": numbers}
 
     @app.get("/api/v1/apps/{app_id}")
     async def show(app_id: str) -> Any:
         async with database._reading.connect() as connection:
-            return await beside(connection, await rows(connection, _APP, id=app_id))
+            return await beside(connection, await rows(connection, _APP, app_id))
 
     @app.get("/api/v1/apps")
     async def list_apps(limit: int = 50) -> Any:
         async with database._reading.connect() as connection:
-            return await beside(connection, await rows(connection, _APPS, limit=limit + 1))
+            return await beside(connection, await rows(connection, _APPS, limit + 1))
 
     @app.post("/api/v1/apps/{app_id}/start", status_code=202)
     async def start(app_id: str) -> Any:
         async with database._engine.begin() as connection:
-            await rows(connection, _APP, id=app_id)
-            (held,) = await rows(connection, _LOCKED, id=app_id)
-            await rows(connection, _RELEASE, id=held["target_release_id"])
-            await rows(connection, _PACKAGE, id=app_id)
-            await rows(connection, _ACTIVE, id=app_id)
+            await rows(connection, _APP, app_id)
+            (held,) = await written(connection, _LOCKED, id=app_id)
+            await rows(connection, _RELEASE, held["target_release_id"])
+            await rows(connection, _PACKAGE, app_id)
+            await rows(connection, _ACTIVE, app_id)
             now = datetime.now(UTC)
             where = {
                 "tenant": held["tenant_id"],
@@ -94,7 +98,7 @@ def bare(database: Database) -> FastAPI:
             }
             operation = {"id": new_id("op"), "app_name": held["name"], "deadline": now + timedelta(minutes=30), **where}
             await connection.execute(_OPERATION, operation)
-            changed = await rows(connection, _WANTED, id=app_id, generation=held["generation"] + 1, now=now)
+            changed = await written(connection, _WANTED, id=app_id, generation=held["generation"] + 1, now=now)
             await connection.execute(_EVENT, {"id": operation["id"], **where})
             return {**await beside(connection, changed), "operation": operation}
 
