@@ -87,8 +87,12 @@ class Edge(Protocol):
 
     async def remove(self, app_id: str, *, timeout_s: float | None = 5.0) -> None: ...
 
+    def wants(self, app: EdgeApp) -> bool:
+        """Whether the edge was told just this last, be it acknowledged or on its way."""
+        ...
+
     def serves(self, app: EdgeApp) -> bool:
-        """Whether just this is wanted of the edge and has been acknowledged: `apply` would return at once."""
+        """Whether it was, and the edge has acknowledged it: `apply` would return at once."""
         ...
 
     async def replace_certificates(self, certificates: Mapping[str, EdgeCertificate]) -> None:

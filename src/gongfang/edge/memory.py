@@ -84,6 +84,9 @@ class MemoryEdge:
             if app_id not in self.wanted:
                 self.served.pop(app_id, None)
 
+    def wants(self, app: EdgeApp) -> bool:
+        return self.wanted.get(app.app_id) == app
+
     def serves(self, app: EdgeApp) -> bool:
         return not self.away and self.wanted.get(app.app_id) == app == self.served.get(app.app_id)
 

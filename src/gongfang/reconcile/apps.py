@@ -131,7 +131,8 @@ class AppReconciler:
                 found.append(rows.app.id)
                 continue
             self._watch_health(seen.picture)
-            self._at_rest.note(rows.app.id, versions[rows.app.id], [i.id for i in seen.picture.live])
+            if seen.picture.edge_current:  # else its word is on its way, and the next sweep looks again
+                self._at_rest.note(rows.app.id, versions[rows.app.id], [i.id for i in seen.picture.live])
         return [*found, *(versions.keys() - {rows.app.id for rows in many})]
 
     async def _at_a_glance(self, rows: AppRows) -> _Seen | None:
@@ -143,9 +144,9 @@ class AppReconciler:
         wanted = edge_app(
             rows.app, rows.domains, [i for i in rows.instances if i.id not in ended], self._facts.https_port
         )
-        if ended or not self._routes.serves(wanted):
+        if ended or not self._edge.wants(wanted):
             return None
-        return self._seen(rows, ended, edge_current=True)
+        return self._seen(rows, ended, edge_current=self._routes.serves(wanted))
 
     async def __call__(self, app_id: str) -> float | None:
         self._at_rest.forget(app_id)

@@ -133,9 +133,12 @@ class EnvoyEdge:
         if app_id not in self._apps:
             self._confirmed_at.pop(app_id, None)
 
+    def wants(self, app: EdgeApp) -> bool:
+        return self._apps.get(app.app_id) == app
+
     def serves(self, app: EdgeApp) -> bool:
         session = self._ads.session
-        if session is None or not self._live.is_set() or self._apps.get(app.app_id) != app:
+        if session is None or not self._live.is_set() or not self.wants(app):
             return False
         return all(session.settled(key) for key in snapshot.keys(app))
 
