@@ -16,7 +16,8 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import orjson
 from sqlalchemy import ColumnElement, Table, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.event import listen
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -490,6 +491,7 @@ class Database:
         )
         self._horizon = eventlog.Horizon()
         self._writing: type[Writing] = Writing
+        listen(self._engine.sync_engine, "checkout", _alive)
         # Each question sees what is committed by then, in a transaction or not; without one it is a third of the trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -564,6 +566,12 @@ class Database:
                 return await tx.token_by_hash(digest)
 
         return await self._identities.find(digest, read)
+
+
+def _alive(connection: Any, *_: object) -> None:
+    """A connection that the server has closed meanwhile is not lent: the pool makes another. Asks nobody."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 # Beginnings of SQLSTATEs of a server that does not serve now: connection lost, rolled back by a deadlock, out of
