@@ -176,8 +176,7 @@ class MemoryRuntime:
             run = _Run(spec, self._clock(), endpoint, listener)
             self.machine.runs[spec.id] = run
             run.task = asyncio.create_task(self._run(run), name=f"pretended {spec.id}")
-            if self.start_delay_s:
-                await asyncio.sleep(self.start_delay_s)
+            await asyncio.sleep(self.start_delay_s)  # a turn at least: one that had not begun could not be lost
         return Handle(spec.id, 1, {})
 
     def _check_mounts(self, spec: WorkloadSpec) -> None:
