@@ -11,7 +11,7 @@ from gongfang.api.answers import Visit, envelope
 from gongfang.api.services import ApiServices
 from gongfang.domain.errors import Unauthenticated
 from gongfang.domain.messages import Language
-from gongfang.operations.access import authenticate
+from gongfang.operations.access import authenticate, confirm
 from gongfang.operations.context import Caller, Context
 
 
@@ -44,6 +44,11 @@ class KnownCall(PublicCall):
 
     context: Context
 
+    async def confirm(self) -> None:
+        """Raises `Unauthenticated` where the caller is no longer who may call: asked during what takes long."""
+        caller = self.context.caller
+        await confirm(self.services.database, self.services.clock, caller.user, caller.token)
+
 
 def visit_of(request: Request) -> Visit:
     return request.state.visit
@@ -63,7 +68,15 @@ async def known_call(request: Request) -> KnownCall:
     user, token = await authenticate(services.database, services.clock, bearer.strip())
     source = request.client.host if request.client else None
     caller = Caller(user, token, source, visit.request_id)
-    context = Context(services.database, services.clock, caller, services.base_domain, services.edge_url, services.icp)
+    context = Context(
+        services.database,
+        services.clock,
+        caller,
+        services.base_domain,
+        services.edge_url,
+        services.icp,
+        services.quota_defaults,
+    )
     return KnownCall(request, services, visit, context)
 
 

@@ -9,6 +9,7 @@ from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
 from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.quotas import Defaults
 from gongfang.domain.values import JsonObject
 from gongfang.runtimes.interface import Guarantee, Runtime
 from gongfang.state import Database
@@ -54,4 +55,5 @@ class ApiServices:
     upload_limit: int
     icp: IcpPolicy = IcpPolicy.optional
     https_url: Callable[[str], str] | None = None
+    quota_defaults: Defaults = field(default_factory=Defaults)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

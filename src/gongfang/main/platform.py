@@ -284,6 +284,7 @@ class Platform:
             upload_limit=self._settings.upload_limit,
             icp=self._settings.icp,
             https_url=self._https_url if self._settings.https_port is not None else None,
+            quota_defaults=self._settings.quota_defaults,
             closing=self._closing,
         )
         config = uvicorn.Config(
@@ -295,6 +296,9 @@ class Platform:
             timeout_keep_alive=75,
             server_header=False,
             ssl_context_factory=self._api_tls.for_server if self._api_tls is not None else None,
+            # Not uvicorn's default, which believes every process of the machine about where a call comes from.
+            proxy_headers=bool(self._settings.trusted_proxies),
+            forwarded_allow_ips=self._settings.trusted_proxies or None,
         )
         return _Server(config)
 

@@ -1,12 +1,13 @@
 """Who is calling, and what an operation works with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Forbidden, NotFound
 from gongfang.domain.permissions import granted
 from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.quotas import Defaults
 from gongfang.domain.values import App, JsonObject, Level, Permission, Place, RoleBinding, Token, User
 from gongfang.state import Database, Reading, Scope, Writing
 
@@ -61,6 +62,7 @@ class Context:
     base_domain: str
     edge_url: Callable[[str], str]  # host name → address that a browser can open
     icp: IcpPolicy = IcpPolicy.optional
+    quota_defaults: Defaults = field(default_factory=Defaults)
 
     def require(self, permission: Permission, place: Place, *, missing: NotFound) -> None:
         """The caller may, or gets an error: `missing` (404) where they may not even read there, else `Forbidden`."""

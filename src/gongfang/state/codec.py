@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from gongfang.domain import values
+from gongfang.domain import quotas, values
 from gongfang.domain.certificates import Certificate
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
@@ -131,5 +131,6 @@ NOUNS: dict[type[Any], Table] = {
     values.Domain: tables.domains,
     values.Operation: tables.operations,
     values.Event: tables.events,
+    quotas.Quota: tables.quotas,
     Certificate: tables.certificates,
 }

@@ -74,7 +74,9 @@ class LoginRequest(Request):
 
 class TokenRequest(Request):
     name: str = Field(max_length=64, min_length=1)
-    scopes: list[Permission] = Field(default_factory=list[Permission], description="Empty: all that its user may")
+    scopes: list[Permission] = Field(
+        default_factory=list[Permission], max_length=64, description="Empty: all that its user may"
+    )
     expires_in_s: int | None = Field(default=90 * 86400, ge=60, le=366 * 86400)
     user_id: str | None = Field(default=None, description="Another user's, by an administrator")
 
@@ -87,6 +89,7 @@ class TokenOut(Answer):
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    from_login: bool = False
     token: str | None = Field(default=None, description="The token itself: only in the answer that made it")
 
 
@@ -107,13 +110,16 @@ class UserRequest(Request):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]{0,62}$")]
     password: SecretStr = Field(min_length=10, max_length=1024)
     display_name: str = Field(default="", max_length=128)
-    roles: list[RoleRequest] = Field(default_factory=list[RoleRequest])
+    roles: list[RoleRequest] = Field(default_factory=list[RoleRequest], max_length=100)
 
 
 class UserChange(Request):
     display_name: str | None = Field(default=None, max_length=128)
     disabled: bool | None = None
     password: SecretStr | None = Field(default=None, min_length=10, max_length=1024)
+    end_tokens: bool = Field(
+        default=False, description="End every token of the user but the calling one, API tokens, too"
+    )
 
 
 class UserOut(Answer):

@@ -12,6 +12,7 @@ from gongfang.api.routes import (
     operations,
     packages,
     platform,
+    quotas,
     tasks,
     tree,
     users,
@@ -32,6 +33,7 @@ ROUTES: list[Endpoint] = [
         access,
         users,
         tree,
+        quotas,
         platform,
     )
     for route in part.routes.routes

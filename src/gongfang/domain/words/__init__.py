@@ -1,5 +1,29 @@
 """Fills `messages.CATALOGUE`: the sentences of every part, a file a part, both languages side by side."""
 
-from gongfang.domain.words import access, apps, blobs, builders, certificates, edge, http, platform, runtimes, toolbox
+from gongfang.domain.words import (
+    access,
+    apps,
+    blobs,
+    builders,
+    certificates,
+    edge,
+    http,
+    platform,
+    quotas,
+    runtimes,
+    toolbox,
+)
 
-__all__ = ["access", "apps", "blobs", "builders", "certificates", "edge", "http", "platform", "runtimes", "toolbox"]
+__all__ = [
+    "access",
+    "apps",
+    "blobs",
+    "builders",
+    "certificates",
+    "edge",
+    "http",
+    "platform",
+    "quotas",
+    "runtimes",
+    "toolbox",
+]
