@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 
 from gongfang.api import ApiServices, PlatformPart, PlatformState, create_api
@@ -26,6 +27,7 @@ from gongfang.blobs import ObjectBlobs
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import JsonObject
+from gongfang.operations import passwords
 from gongfang.operations.access import bootstrap
 from gongfang.runtimes.memory import MemoryRuntime
 from gongfang.state import Database, Hub, Keyring, migrate
@@ -164,6 +166,10 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     ready = threading.Event()
     made: dict[str, Any] = {}
     folder = tmp_path_factory.mktemp("blobs")
+
+    # The real hashes, made cheaply: hundreds of users log in here.
+    passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    passwords._NOBODYS = passwords._HASHER.hash("nobody's")
 
     async def run() -> None:
         await migrate(postgres_url)

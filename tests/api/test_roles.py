@@ -40,8 +40,8 @@ DEPLOY = {"developer", "operator", "administrator"}
 OPERATE = {"operator", "administrator"}
 ADMIN = {"administrator"}
 
-# endpoint: who, bound at the space or anywhere above it, gets past the permission check. `ABOVE` says where the space is
-# not enough, `NEEDS` which permissions a token that is cut down must keep.
+# endpoint: who, bound at the space or anywhere above it, gets past the permission check. `ABOVE` says where the space
+# is not enough, `NEEDS` which permissions a token that is cut down must keep.
 TABLE: dict[str, set[str]] = {
     "GET /apps/{app_id}": READ,
     "PATCH /apps/{app_id}": OPERATE,

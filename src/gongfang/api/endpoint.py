@@ -27,6 +27,8 @@ from gongfang.wire.envelope import AnyEnvelope, Envelope
 BASE = "/api/v1"
 BODY_LIMIT = 20 << 20
 """Bytes of a JSON body; the largest that the models allow fits."""
+PUBLIC_LIMIT = 64 << 10
+"""The same of a body by anybody: nobody unknown has the server hold and parse megabytes."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 F = TypeVar("F", bound=Callable[..., Awaitable[Response]])
@@ -53,7 +55,7 @@ class Endpoint(APIRoute):
                 _check_address(request, known, repeatable)
                 body = None
                 if not self._upload and request.method not in ("GET", "DELETE"):
-                    request = Request(request.scope, _limited(request.receive))
+                    request = Request(request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT))
                     body = await _body(request)
                 return await self._answer(request, call, inner, body)
             except GongfangError as error:
@@ -126,15 +128,15 @@ def _holds_zero(value: object) -> bool:
     return isinstance(value, list) and any(_holds_zero(item) for item in cast("list[object]", value))
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, limit: int) -> Receive:
     read = 0
 
     async def limited() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > BODY_LIMIT:
-            raise TooLarge("body_too_large", limit=BODY_LIMIT)
+        if read > limit:
+            raise TooLarge("body_too_large", limit=limit)
         return message
 
     return limited
