@@ -55,7 +55,9 @@ class Endpoint(APIRoute):
                 _check_address(request, known, repeatable)
                 body = None
                 if not self._upload and request.method not in ("GET", "DELETE"):
-                    request = Request(request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT))
+                    request = Request(
+                        request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT)
+                    )
                     body = await _body(request)
                 return await self._answer(request, call, inner, body)
             except GongfangError as error:
