@@ -1,11 +1,14 @@
 """Quotas: what is refused, what is not, who may set them, and that two at once don't both slip past."""
 
 import concurrent.futures
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gongfang.cli.__main__ import cli
 from gongfang.domain.ids import new_id
 from gongfang.domain.quotas import Defaults, Limits
 from gongfang.domain.values import App, AppConfig, ProcessConfig, Release
@@ -230,6 +233,29 @@ def test_limits_out_of_range(yard: Yard, bad: object) -> None:
     body = envelope(yard.admin.put(f"/spaces/{yard.space}/quota", json={"apps": bad}), 422)
     assert body["details"][0]["field"] == "apps"
     assert yard.admin.code("PUT", f"/spaces/{yard.space}/quota", 422, json={"cpu": 1}) == "validation_failed"
+
+
+def test_on_the_command_line(yard: Yard, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gongfang(*arguments: str) -> Any:
+        return CliRunner().invoke(cli, ["--url", world.url, "--token", world.token, "quota", *arguments])
+
+    yard.app(started=True)
+    monkeypatch.setenv("GONGFANG_LANG", "en")
+    at = ("--space", yard.space)
+    assert gongfang("set", *at, "--apps", "3", "--memory", "2G").exit_code == 0
+    shown = gongfang("show", *at)
+    assert [line.split() for line in shown.stdout.splitlines()[-3:]] == [
+        ["apps", "1", "3", "3"],
+        ["instances", "1", "no", "limit", "-"],
+        ["memory,", "MiB", "100", "2048", "2048"],
+    ]
+    set_again = json.loads(gongfang("set", *at, "--memory", "none", "--instances", "0", "--json").stdout)
+    assert set_again["own"] == {"apps": 3, "instances": 0, "memory_mb": None}
+    assert json.loads(gongfang("--org", yard.organization, "--json").stdout)["level"] == "organization"
+    for wrong in (["set", *at], ["set", *at, "--apps", "-1"], ["set", *at, "--apps", "x"], [*at, "--org", "x"]):
+        assert gongfang(*wrong).exit_code == 2, wrong
+    monkeypatch.setenv("GONGFANG_LANG", "zh-CN")
+    assert "不限" in gongfang("show", "--org", yard.organization).stdout
 
 
 def test_a_deleted_place_takes_its_quota_along(yard: Yard, admin: Api) -> None:

@@ -1,6 +1,7 @@
 """`gongfang quota`: how many apps, instances and how much memory a space or an organisation may have, and has."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 quota = group(
     "quota",
     taught(
-        "Show and set quotas. Apps count always; instances and memory count while their app is started. A space is held "
-        "to its own quota and to its organisation's. It is set by administrators of the level above.",
+        "Show and set quotas. Apps count always; instances and memory count while their app is started. A space is "
+        "held to its own quota and to its organisation's. It is set by administrators of the level above.",
         "查看和设置配额。应用始终计入；实例和内存仅在应用启动时计入。空间同时受自身配额和所属组织配额约束，由上一级管理员设置。",
         "gongfang quota",
         "gongfang quota show --org quality",
@@ -30,16 +31,25 @@ quota = group(
 )
 
 
-class _Limit(click.ParamType):
-    """A number (or, for memory, a size), or `none`: -1 here."""
+def _limit(parse: Callable[[str], int]) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """A callback for a number or `none`, which is -1 then."""
 
-    name = "limit"
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+        if value is None:
+            return None
+        try:
+            number = -1 if value == "none" else parse(value)
+        except ValueError:
+            number = -2
+        if number < -1 or (number == -1 and value != "none"):
+            raise click.BadParameter(t("a number, or none", "应为数字或 none"), ctx, param)
+        return number
 
-    def __init__(self, memory: bool = False) -> None:
-        self._type: click.ParamType = Memory() if memory else click.IntRange(min=0)
+    return convert
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        return -1 if value == "none" else self._type.convert(value, param, ctx)
+
+def _mebibytes(text: str) -> int:
+    return Memory().convert(text, None, None)
 
 
 def _where(function: Function) -> Function:
@@ -78,9 +88,9 @@ def show(session: Session, space: str | None, org: str | None) -> None:
     into=quota,
 )
 @_where
-@click.option("--apps", type=_Limit(), metavar="N", help=t("Apps, started or not.", "应用数（无论是否启动）。"))
-@click.option("--instances", type=_Limit(), metavar="N", help=t("Wanted instances.", "期望实例数。"))
-@click.option("--memory", type=_Limit(memory=True), metavar="SIZE", help=t("MiB, or 8G.", "MiB，或 8G。"))
+@click.option("--apps", callback=_limit(int), metavar="N", help=t("Apps, started or not.", "应用数（无论是否启动）。"))
+@click.option("--instances", callback=_limit(int), metavar="N", help=t("Wanted instances.", "期望实例数。"))
+@click.option("--memory", callback=_limit(_mebibytes), metavar="SIZE", help=t("MiB, or 8G.", "MiB，或 8G。"))
 def set_quota(
     session: Session, space: str | None, org: str | None, apps: int | None, instances: int | None, memory: int | None
 ) -> None:
