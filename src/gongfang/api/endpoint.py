@@ -14,11 +14,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive
 
 from gongfang.api.answers import envelope, error_answer
 from gongfang.api.call import KnownCall, known_call, visit_of
+from gongfang.api.documented import EVENT_STREAM, EventStream, Responses, errors_of, waits
 from gongfang.api.idempotency import Replays
 from gongfang.api.validation import Malformed, error_of
 from gongfang.domain.errors import FieldError, GongfangError, Invalid, NotFound, TooLarge
@@ -172,6 +173,13 @@ def _check_address(request: Request, known: frozenset[str], repeatable: frozense
         raise Invalid("validation_failed", details=list(faults.values())[:20])
 
 
+def _settled(model: Any, status: int, function: Callable[..., Any]) -> Responses:
+    """A call that answers 202 answers 200 where it waited for the end."""
+    if status != 202 or not waits(function):
+        return {}
+    return {200: {"model": model, "description": "With `?wait=`: the end was waited for. 已等待完成"}}
+
+
 class Routes:
     """A module's endpoints, gathered by decorators. `tag` groups them in the document."""
 
@@ -192,10 +200,12 @@ class Routes:
         clause: str | None = None,
         public: bool = False,
         upload: bool = False,
+        streams: bool = False,
         extra: dict[str, Any] | None = None,
         responses: dict[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[F], F]:
-        """`answers`: the model of `data`; None = no data. `clause`: of AII/002-2018, e.g. `5.1(1)`."""
+        """`answers`: the model of `data`; None = no data. `clause`: of AII/002-2018, e.g. `5.1(1)`. `streams`: answers
+        server-sent events and no JSON."""
         openapi_extra = dict(extra or {})
         if clause is not None:
             openapi_extra["x-aii-clause"] = clause
@@ -204,6 +214,7 @@ class Routes:
 
         def register(function: F) -> F:
             details = (function.__doc__ or "").strip()
+            model: Any = AnyEnvelope if answers is None else Envelope[answers]
             self.routes.append(
                 Endpoint(
                     self._base + path,
@@ -212,12 +223,15 @@ class Routes:
                     upload=upload,
                     methods=[method],
                     status_code=status,
-                    response_model=AnyEnvelope if answers is None else Envelope[answers],
+                    response_model=None if streams else model,
+                    response_class=EventStream if streams else JSONResponse,
                     tags=[self._tag],
                     summary=summary,
                     description=f"{chinese}。\n\n{details}".strip(),
                     operation_id=getattr(function, "__name__", None),
-                    responses={"default": {"model": AnyEnvelope, "description": "The error, in the envelope"}}
+                    responses=errors_of(method, path, function, public=public, upload=upload)
+                    | _settled(model, status, function)
+                    | ({200: EVENT_STREAM} if streams else {})
                     | (responses or {}),
                     openapi_extra=openapi_extra,
                 )

@@ -67,7 +67,8 @@ async def cancel_operation(call: Call, operation_id: str) -> Response:
     OperationOut,
     "Follow an operation",
     "跟踪操作进度",
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    streams=True,
+    responses={204: {"description": "All was seen before"}},
 )
 async def operation_events(
     call: Call,
