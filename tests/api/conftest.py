@@ -23,6 +23,7 @@ from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 
 from gongfang.api import ApiServices, PlatformPart, PlatformState, create_api
+from gongfang.api.server import BoundedHttp
 from gongfang.blobs import ObjectBlobs
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Reason
@@ -205,7 +206,12 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         # writes: without it, each answer waits 40 ms for the client's delayed acknowledgement.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
-            create_api(services), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+            create_api(services),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+            http=BoundedHttp,
         )
         server = _Server(config)
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"

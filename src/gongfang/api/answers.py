@@ -19,6 +19,7 @@ STATUS: Mapping[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "too_large": 413,
+    "wrong_type": 415,
     "quota_exceeded": 403,
     "too_many": 429,
     "unavailable": 503,

@@ -1,7 +1,8 @@
 """What the OpenAPI document says of an endpoint's answers beside its own: each status that it may give, and when.
 
 Derived from what the endpoint is, since the checks before a function are the same for all: who calls, names of
-parameters, the body's size and form, the state of what is changed. `tests/trust/test_schema_fuzz.py` holds the answers to it.
+parameters, the body's size and form, the state of what is changed. `tests/trust/test_schema_fuzz.py` holds the
+answers to it.
 """
 
 import inspect
@@ -46,6 +47,7 @@ _SAID = {
     409: "Right in itself, but not in the present state. 与当前状态冲突",
     412: "It has changed since (`If-Match`). 对象已被他人修改",
     413: "The body is larger than may be. 请求体过大",
+    415: "The body is not of a kind that is taken here. 请求体类型不受支持",
     422: "A value is at fault; `details` says which. 参数不合法，见 details",
     429: "Too often; `Retry-After` says when again. 调用过于频繁",
     503: "Not now; `Retry-After` says when again. 暂不可用",
@@ -66,6 +68,7 @@ def errors_of(method: str, path: str, function: Callable[..., Any], *, public: b
         409: changes or of_an_app,
         412: "if_match" in parameters,
         413: changes,
+        415: body,
         422: True,
         429: "/auth/" in path,
         503: True,

@@ -5,9 +5,8 @@ parsing and the function. The checks live in the route and not in dependencies, 
 and some need the request before FastAPI reads it.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -18,10 +17,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive
 
 from gongfang.api.answers import envelope, error_answer
+from gongfang.api.bodies import parsed
 from gongfang.api.call import KnownCall, known_call, visit_of
 from gongfang.api.documented import EVENT_STREAM, EventStream, Responses, errors_of, waits
 from gongfang.api.idempotency import Replays
-from gongfang.api.validation import Malformed, error_of
+from gongfang.api.validation import Malformed, WrongType, error_of
 from gongfang.domain.errors import FieldError, GongfangError, Invalid, NotFound, TooLarge
 from gongfang.wire.envelope import AnyEnvelope, Envelope
 
@@ -47,6 +47,7 @@ class Endpoint(APIRoute):
         inner: Handler = super().get_route_handler()
         known = frozenset(_query_names(self.dependant))
         repeatable = frozenset({"label"}) & known
+        takes_json = self.body_field is not None
 
         async def handle(request: Request) -> Response:
             try:
@@ -59,7 +60,7 @@ class Endpoint(APIRoute):
                     request = Request(
                         request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT)
                     )
-                    body = await _body(request)
+                    body = await _body(request, json=takes_json)
                 return await self._answer(request, call, inner, body)
             except GongfangError as error:
                 return error_answer(visit_of(request), error)
@@ -101,34 +102,18 @@ def http_answer(request: Request, error: HTTPException) -> Response:
     return envelope(visit, error.status_code, "http_error", facts={"status": error.status_code}, headers=headers)
 
 
-async def _body(request: Request) -> bytes:
-    """Reads it whole (FastAPI then finds it read). No value holds a zero byte: the database has no text with one."""
+async def _body(request: Request, *, json: bool) -> bytes:
+    """Reads it whole (FastAPI then finds it read, and where it is JSON parsed)."""
     try:
         body = await request.body()
     except ClientDisconnect as error:
         raise Malformed("request_broken_off") from error
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed("malformed_json", detail="not UTF-8", position=error.start) from error
-    if b"\\u0000" in body and _holds_zero(_parsed(body)):
-        raise Invalid("validation_failed", details=[FieldError("body", "v_zero_byte", {})])
+    if json and body:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise WrongType("content_type_not_json", given=kind[:64] or "-")
+        vars(request)["_json"] = parsed(body)  # where Starlette keeps what it has parsed
     return body
-
-
-def _parsed(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):  # FastAPI says what is wrong with it
-        return None
-
-
-def _holds_zero(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_holds_zero(k) or _holds_zero(v) for k, v in cast("dict[str, object]", value).items())
-    return isinstance(value, list) and any(_holds_zero(item) for item in cast("list[object]", value))
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

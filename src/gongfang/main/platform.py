@@ -14,6 +14,7 @@ import uvicorn
 
 from gongfang import __version__
 from gongfang.api.app import create_api
+from gongfang.api.server import BoundedHttp
 from gongfang.api.services import ApiServices, PlatformPart, PlatformState
 from gongfang.blobs import ObjectBlobs
 from gongfang.builders import DropletCache, host_config
@@ -296,6 +297,7 @@ class Platform:
             timeout_keep_alive=75,
             server_header=False,
             ssl_context_factory=self._api_tls.for_server if self._api_tls is not None else None,
+            http=BoundedHttp,
             # Not uvicorn's default, which believes every process of the machine about where a call comes from.
             proxy_headers=bool(self._settings.trusted_proxies),
             forwarded_allow_ips=self._settings.trusted_proxies or None,

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, invalid_field
 from gongfang.domain.ids import new_id
+from gongfang.domain.names import skeleton
 from gongfang.domain.quotas import Quota
 from gongfang.domain.values import (
     App,
@@ -159,7 +160,21 @@ async def naming(context: Context, name: str) -> AsyncGenerator[Writing]:
         raise Conflict("name_taken", details=[FieldError("name", "name_in_use", {"name": name})]) from error
 
 
+async def _require_distinct(tx: Reading, node: Node, name: str) -> None:
+    """No sibling's name looks the same. (That none *is* the same, the database itself holds.)"""
+    above: dict[str, Any] = {}
+    if isinstance(node, Organization):
+        above["tenant_id"] = node.tenant_id
+    elif isinstance(node, Space):
+        above["organization_id"] = node.organization_id
+    alike = skeleton(name)
+    for sibling in await tx.find(type(node), **above):
+        if sibling.id != node.id and skeleton(sibling.name) == alike:
+            raise Conflict("name_taken", details=[FieldError("name", "name_in_use", {"name": sibling.name})])
+
+
 async def _create(tx: Writing, context: Context, node: N, data: JsonObject) -> N:
+    await _require_distinct(tx, node, node.name)
     await tx.insert(node)
     tag = f"{LEVELS[type(node)].value}:create"
     await context.event(tx, tag, place=place_of_node(node), object_id=node.id, data=data)
@@ -208,6 +223,8 @@ async def change_node(context: Context, noun: type[N], key: str, change: TreeCha
         _require_write(context, place_of_node(node))
         if not changes:
             return node
+        if "name" in changes:
+            await _require_distinct(tx, node, changes["name"])
         changed = await tx.update(noun, key, **changes)
         if changed is None:
             raise NotFound(f"{LEVELS[noun].value}_not_found", id=key)
