@@ -27,7 +27,7 @@ from tests.api.test_roles import Place, place
 
 __all__ = ["BASE_DOMAIN", "place", "postgres_url", "world"]
 
-EXAMPLES = 10
+EXAMPLES = 6
 NO_HTTP = b"Invalid HTTP request received."  # the server's own answer to what is no request; nothing of ours saw it
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # Streams that never end. Those that do, and their pages, are tried.
