@@ -33,6 +33,7 @@ from gongfang.domain.values import (
 )
 from gongfang.operations.access import issue
 from tests.api.conftest import Api, World, new_name
+from tests.tls_papers import authority
 
 ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
 READ = set(ROLES)
@@ -73,6 +74,11 @@ TABLE: dict[str, set[str]] = {
     "POST /domains": OPERATE,
     "GET /domains/{domain_id}": READ,
     "DELETE /domains/{domain_id}": OPERATE,
+    "PATCH /domains/{domain_id}": OPERATE,
+    "POST /certificates": OPERATE,
+    "GET /certificates/{certificate_id}": READ,
+    "PUT /certificates/{certificate_id}": OPERATE,
+    "DELETE /certificates/{certificate_id}": OPERATE,
     "GET /tenants/{tenant_id}/domains": READ,
     "GET /operations/{operation_id}": READ,
     "POST /operations/{operation_id}/cancel": OPERATE,
@@ -108,7 +114,7 @@ ELSEWHERE = {
     *("POST /auth/login", "GET /whoami", "GET /healthz", "GET /readyz"),
     *("GET /users", "GET /tokens", "POST /tokens"),
     *("GET /tenants", "GET /organizations", "GET /spaces", "GET /apps", "GET /domains"),
-    *("GET /operations", "GET /events", "GET /events/stream"),
+    *("GET /operations", "GET /events", "GET /events/stream", "GET /certificates"),
 }
 
 LEVELS = ("platform", "tenant", "organization", "space")
@@ -141,6 +147,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "POST /domains": ("domain:write",),
     "GET /domains/{domain_id}": ("domain:read",),
     "DELETE /domains/{domain_id}": ("domain:write", "domain:read"),
+    "PATCH /domains/{domain_id}": ("domain:write", "domain:read"),
+    "POST /certificates": ("domain:write",),
+    "GET /certificates/{certificate_id}": ("domain:read",),
+    "PUT /certificates/{certificate_id}": ("domain:write", "domain:read"),
+    "DELETE /certificates/{certificate_id}": ("domain:write", "domain:read"),
     "GET /tenants/{tenant_id}/domains": ("domain:read",),
     "GET /platform": ("platform:read",),
     "GET /users/{user_id}": ("user:read",),
@@ -216,9 +227,8 @@ def reaches(bound: Bound, endpoint: str) -> bool:
     if bound.inside or endpoint in ("POST /tenants", "GET /platform"):
         return True
     # Outside are another tenant, another organisation of the tenant, and another space of the organisation.
-    of_tenant = (
-        "{tenant_id}" in endpoint or endpoint == "POST /organizations" or endpoint.endswith("/domains/{domain_id}")
-    )
+    tenants = ("{tenant_id}", "POST /organizations", "/domains/{domain_id}", "/certificates")
+    of_tenant = any(part in endpoint for part in tenants)
     of_organization = "{organization_id}" in endpoint or endpoint == "POST /spaces"
     if "{app_id}" in endpoint:
         return False
@@ -276,6 +286,8 @@ class Place:
         if alone and method == "DELETE" and ("{user_id}" in path or "{token_id}" in path):
             made = self.world.do(make_user(self.world, [("developer", "space", ids["space_id"])]))
             ids = {**ids, "user_id": made[0], "role_binding_id": made[1], "token_id": made[3]}
+        if alone and endpoint == "DELETE /certificates/{certificate_id}":
+            ids = {**ids, "certificate_id": certificate(self.admin, ids["tenant_id"], f"{new_name('c')}.example.cn")}
         if endpoint == "DELETE /apps/{app_id}/domains/{domain_id}":
             ids = {**ids, "domain_id": ids["detached_id"]}
         if endpoint == "DELETE /domains/{domain_id}":
@@ -293,6 +305,10 @@ class Place:
         ids = self.ids
         if endpoint.endswith("/quota"):
             return {"apps": 1000}
+        if "certificates" in endpoint:
+            paper = CA.sign(ids["domain"])
+            body = {"certificate": paper.chain, "private_key": paper.key_pem}
+            return body if endpoint.startswith("PUT") else {**body, "tenant_id": ids["tenant_id"]}
         return {
             "POST /apps": {"name": new_name("a"), "space_id": ids["space_id"], "type": "worker"},
             "PATCH /apps/{app_id}/environment": {"variables": {"A": "b"}},
@@ -308,8 +324,19 @@ class Place:
                 "roles": [{"role": "developer", "level": "space", "scope_id": ids["space_id"]}],
             },
             "POST /users/{user_id}/roles": {"role": "developer", "level": "space", "scope_id": ids["space_id"]},
+            "PATCH /domains/{domain_id}": {"https": "redirect"},
             "PATCH /users/{user_id}": {"display_name": "x"},
         }.get(endpoint, {"name": new_name("x")} if endpoint.startswith("PATCH /") else {})
+
+
+CA = authority()
+
+
+def certificate(admin: Api, tenant: str, name: str) -> str:
+    admin.data("POST", "/domains", 201, json={"domain": name, "tenant_id": tenant})
+    paper = CA.sign(name)
+    body = {"certificate": paper.chain, "private_key": paper.key_pem, "tenant_id": tenant}
+    return admin.data("POST", "/certificates", 201, json=body)["id"]
 
 
 async def make_user(
@@ -379,6 +406,7 @@ def place(world: World) -> Place:
         **{"domain_id": attached["id"], "domain": domain, "detached_id": detached["id"], "default_id": default["id"]},
         **{"operation_id": operation["id"], "user_id": user[0], "role_binding_id": user[1], "token_id": user[3]},
     }
+    ids["certificate_id"] = certificate(admin, tenant, domain)
     return Place(world, admin, ids, others)
 
 
@@ -404,11 +432,27 @@ def test_roles(place: Place, endpoint: str) -> None:
 def _as(refusal: int, endpoint: str, status: int, code: str) -> bool:
     if refusal == 0:
         return status in (200, 201, 202, 204) if endpoint not in PASSED else code == PASSED[endpoint]
-    codes = ("forbidden", "quota_from_above") if refusal == 403 else tuple(f"{noun}_not_found" for noun in _NOUNS)
+    codes = (
+        ("forbidden", "quota_from_above", "certificate_covers_others")
+        if refusal == 403
+        else tuple(f"{noun}_not_found" for noun in _NOUNS)
+    )
     return status == refusal and code in codes
 
 
-_NOUNS = ("app", "build", "task", "operation", "domain", "tenant", "organization", "space", "user", "token")
+_NOUNS = (
+    "certificate",
+    "app",
+    "build",
+    "task",
+    "operation",
+    "domain",
+    "tenant",
+    "organization",
+    "space",
+    "user",
+    "token",
+)
 
 
 @pytest.mark.parametrize("endpoint", [e for e in TABLE if e not in UNCUT])

@@ -19,8 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from gongfang.domain.policies import HttpsMode
 from gongfang.domain.names import fault_of, one_form
+from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import (
     AppState,
     AppType,
