@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.quotas import Defaults, Limits
+from gongfang.domain.sizes import size_of
 
 
 class Settings(BaseSettings):
@@ -50,12 +52,46 @@ class Settings(BaseSettings):
     build_concurrency: int = Field(default=2, ge=1)
     sweep_s: float = Field(default=30, gt=0)
     """How often everything is compared with what it should be, even when nothing was said to have changed."""
+    event_retention_days: int = Field(default=400, ge=180)
+    """How long events are kept. Regulations ask for 180 days at least, so less is refused."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of the proxies in front of the API (`10.0.0.5,192.168.7.0/24`), whose `X-Forwarded-For` is believed."""
+    webhook_private: bool = False
+    """Whether webhooks may lead to this machine and to private networks."""
     port_range: tuple[int, int] = (20000, 29999)
     """Ports (and, as root, one user id each) that instances get."""
+    keep_releases: int = Field(default=10, ge=1)
+    """Newest releases of an app that are kept; those in use always are."""
+    keep_packages: int = Field(default=10, ge=1)
+    """Newest packages of an app that are kept; those of kept releases always are."""
+    keep_builds: int = Field(default=10, ge=1)
+    """Newest ended builds of an app that are kept, with their logs."""
+    keep_operations_days: float = Field(default=90, gt=0)
+    keep_unpacked_days: float = Field(default=7, ge=0)
+    """Unpacked droplets on which nothing runs stay for so long after they were last asked for."""
+    keep_cache_days: float = Field(default=30, ge=0)
+    """Dependency caches of builds stay for so long after they were last used."""
+    cache_limit: str = "10GB"
+    """All dependency caches together: a size, or a percentage of the disk."""
+    gc_every_h: float = Field(default=24, gt=0)
+    """How often what is no longer needed is cleared away; also when the disk gets short."""
+    gc_grace_s: float = Field(default=3600, ge=0)
+    """A stored file that nothing refers to stays for so long: an upload stores its file before its row."""
+    disk_warn: str = ""
+    """Free space (a size, or a percentage of the disk) below which the platform warns and clears up by itself. Empty:
+    5 %, at least 1 GB and at most 25 GB."""
+    disk_refuse: str = ""
+    """Free space below which uploads and builds are refused. Empty: 2 %, at least 512 MB and at most 10 GB."""
+    log_limit: str = "16MB"
+    """Size at which `logs/control.log` is put aside; the newest four are kept beside it."""
 
-    trusted_proxies: str = ""
-    """Addresses of proxies before the API whose `X-Forwarded-For` is believed, separated by commas. None: the address
-    that connects is the client's."""
+    @field_validator("disk_warn", "disk_refuse", "cache_limit", "log_limit")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        if value:
+            size_of(value, 1 << 40)
+        return value
+
     organization_quota_apps: int | None = Field(default=None, ge=0)
     organization_quota_instances: int | None = Field(default=None, ge=0)
     organization_quota_memory_mb: int | None = Field(default=None, ge=0)
@@ -79,6 +115,13 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: str) -> str:
         return value.strip().strip(".").lower()
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
     @field_validator("database_url")
     @classmethod

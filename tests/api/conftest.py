@@ -21,15 +21,18 @@ import pytest
 import uvicorn
 from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
+from fastapi import FastAPI
 
 from gongfang.api import ApiServices, PlatformPart, PlatformState, create_api
 from gongfang.api.server import BoundedHttp
+from gongfang.api.source import Network
 from gongfang.blobs import ObjectBlobs
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import JsonObject
 from gongfang.operations import passwords
 from gongfang.operations.access import bootstrap
+from gongfang.reconcile.sender import WebhookSender
 from gongfang.runtimes.memory import MemoryRuntime
 from gongfang.state import Database, Hub, Keyring, migrate
 from gongfang.toolbox import WheelToolbox
@@ -78,6 +81,7 @@ class World:
     services: ApiServices
     clock: TurnedClock
     runtime: MemoryRuntime
+    api: FastAPI
     loop: asyncio.AbstractEventLoop
     problems: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
     clients: list[Api] = field(default_factory=list[Api])
@@ -179,6 +183,9 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         problems: list[tuple[str, bool]] = []
         runtime = MemoryRuntime(clock=clock)
 
+        sender = WebhookSender(clock, private=True)
+        trusted: list[Network] = []
+
         async def checks() -> dict[str, tuple[bool, Reason | None]]:
             failed = {name: (fine, Reason("database_away", {})) for name, fine in problems}
             return {"database": (True, None), **failed}
@@ -197,7 +204,11 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             platform=state,
             ready=checks,
             upload_limit=8 << 20,
+            send_webhook=sender.send,
+            webhook_private=True,
+            trusted_proxies=trusted,
         )
+        api = create_api(services)
         token = await bootstrap(database, clock, "Asia/Shanghai")
         assert token is not None
         assert await bootstrap(database, clock, "Asia/Shanghai") is None
@@ -206,20 +217,23 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         # writes: without it, each answer waits 40 ms for the client's delayed acknowledgement.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
-            create_api(services),
+            api,
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=5,
             http=BoundedHttp,
+            proxy_headers=False,
         )
         server = _Server(config)
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         made["server"] = server
-        made["world"] = World(url, token, services, clock, runtime, asyncio.get_running_loop(), problems)
+        made["world"] = World(url, token, services, clock, runtime, api, asyncio.get_running_loop(), problems)
         ready.set()
         await server.serve(sockets=[bound])
         bound.close()
+        await api.state.refusals.flush()
+        await sender.close()
         await runtime.machine.switch_off()
         await database.close()
 

@@ -327,7 +327,9 @@ def test_it_is_warned_once_each(world: World, admin: Api, tenant: str) -> None:
 
     def told() -> list[tuple[str, int]]:
         Edge(world).settle()  # a new one each time: what was told is remembered in the database alone
-        events = admin.data("GET", f"/events?tag=certificate:exp*&since={made['created_at'].replace('+', '%2B')}")
+        events = admin.data(
+            "GET", f"/events?limit=500&tag=certificate:exp*&since={made['created_at'].replace('+', '%2B')}"
+        )
         return [(e["tag"], e["data"]["days"]) for e in events["items"][::-1] if e["object_id"] == made["id"]]
 
     expected: list[tuple[str, int]] = []

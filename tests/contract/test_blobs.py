@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,23 @@ def test_what_is_put_comes_back(make: Make, tmp_path: Path) -> None:
 
     run(work())
     assert spool_is_empty(tmp_path)
+
+
+def test_what_is_not_used_is_listed_and_goes_unless_it_was_stored_again(make: Make) -> None:
+    async def work() -> None:
+        blobs = make()
+        before = datetime.now(UTC) - timedelta(hours=1)
+        one = await blobs.put_stream(stream(b"one"), limit=9)
+        two = await blobs.put_stream(stream(b"two"), limit=9)
+        assert {(each.sha256, each.size) for each in await blobs.list()} == {(one.sha256, 3), (two.sha256, 3)}
+        assert all(before < each.at < datetime.now(UTC) + timedelta(seconds=5) for each in await blobs.list())
+        assert await blobs.delete_unused(one.sha256, before) == 0  # stored after that
+        later = datetime.now(UTC) + timedelta(hours=1)
+        assert await blobs.delete_unused(one.sha256, later) == 3
+        assert await blobs.delete_unused(one.sha256, later) == 0
+        assert [each.sha256 for each in await blobs.list()] == [two.sha256]
+
+    run(work())
 
 
 def test_an_empty_blob(make: Make) -> None:

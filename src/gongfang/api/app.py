@@ -18,6 +18,7 @@ from gongfang.api.call import visit_of
 from gongfang.api.endpoint import BASE, http_answer
 from gongfang.api.idempotency import Replays
 from gongfang.api.middleware import Requests
+from gongfang.api.refusals import Refusals
 from gongfang.api.routes import ROUTES
 from gongfang.api.services import ApiServices
 from gongfang.domain.errors import GongfangError
@@ -45,6 +46,7 @@ def create_api(services: ApiServices) -> FastAPI:
     app.state.services = services
     app.state.replays = Replays()
     app.state.throttle = Throttle()
+    app.state.refusals = Refusals()
     app.router.routes.extend(ROUTES)
     app.add_middleware(Requests)
     app.add_exception_handler(HTTPException, _refused)
@@ -84,6 +86,7 @@ _TAGS = [
     {"name": "certificates", "description": "Certificates 证书"},
     {"name": "operations", "description": "What is being done 操作"},
     {"name": "events", "description": "What happened 事件"},
+    {"name": "webhooks", "description": "Where events are sent to 事件推送"},
     {"name": "access", "description": "Log-in and tokens 登录与令牌"},
     {"name": "users", "description": "Users and roles 用户与角色"},
     {"name": "tree", "description": "Tenants, organisations, spaces 租户、组织与空间"},

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from gongfang.api.answers import Visit, envelope
 from gongfang.api.services import ApiServices
+from gongfang.api.source import client_address
 from gongfang.domain.errors import Unauthenticated
 from gongfang.domain.messages import Language
 from gongfang.operations.access import authenticate, confirm
@@ -29,8 +30,14 @@ class PublicCall:
 
     @property
     def source(self) -> str | None:
-        """The client's address."""
-        return self.request.client.host if self.request.client else None
+        """The client's address, behind the proxies that are trusted."""
+        return source_of(self.request)
+
+    @property
+    def user_agent(self) -> str | None:
+        """What the client calls itself, as text that fits everywhere."""
+        given = self.request.headers.get("user-agent", "")
+        return "".join(c for c in given if c.isprintable())[:200] or None
 
     def ok(self, data: Any = None, *, status: int = 200, etag: str | None = None) -> Response:
         """The answer of a call that went well; 202 says that the work goes on."""
@@ -54,6 +61,11 @@ def visit_of(request: Request) -> Visit:
     return request.state.visit
 
 
+def source_of(request: Request) -> str | None:
+    peer = request.client.host if request.client else None
+    return client_address(peer, request.headers.getlist("x-forwarded-for"), services_of(request).trusted_proxies)
+
+
 def services_of(request: Request) -> ApiServices:
     return request.app.state.services
 
@@ -66,16 +78,17 @@ async def known_call(request: Request) -> KnownCall:
     if scheme.lower() != "bearer" or not bearer.strip():
         raise Unauthenticated("token_missing")
     user, token = await authenticate(services.database, services.clock, bearer.strip())
-    source = request.client.host if request.client else None
-    caller = Caller(user, token, source, visit.request_id)
+    anybody = PublicCall(request, services, visit)
+    caller = Caller(user, token, anybody.source, visit.request_id, user_agent=anybody.user_agent)
     context = Context(
-        services.database,
-        services.clock,
-        caller,
-        services.base_domain,
-        services.edge_url,
-        services.icp,
-        services.quota_defaults,
+        database=services.database.audited,
+        clock=services.clock,
+        caller=caller,
+        base_domain=services.base_domain,
+        edge_url=services.edge_url,
+        room=services.room,
+        icp=services.icp,
+        quota_defaults=services.quota_defaults,
     )
     return KnownCall(request, services, visit, context)
 

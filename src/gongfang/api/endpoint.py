@@ -8,6 +8,7 @@ and some need the request before FastAPI reads it.
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
+import orjson
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -21,6 +22,7 @@ from gongfang.api.bodies import parsed
 from gongfang.api.call import KnownCall, known_call, visit_of
 from gongfang.api.documented import EVENT_STREAM, EventStream, Responses, errors_of, waits
 from gongfang.api.idempotency import Replays
+from gongfang.api.refusals import Refusals
 from gongfang.api.validation import Malformed, WrongType, error_of
 from gongfang.domain.errors import FieldError, GongfangError, Invalid, NotFound, TooLarge
 from gongfang.wire.envelope import AnyEnvelope, Envelope
@@ -50,8 +52,8 @@ class Endpoint(APIRoute):
         takes_json = self.body_field is not None
 
         async def handle(request: Request) -> Response:
+            call = None
             try:
-                call = None
                 if not self._public:
                     call = request.state.call = await known_call(request)
                 _check_address(request, known, repeatable)
@@ -61,9 +63,16 @@ class Endpoint(APIRoute):
                         request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT)
                     )
                     body = await _body(request, json=takes_json)
-                return await self._answer(request, call, inner, body)
+                answer = await self._answer(request, call, inner, body)
             except GongfangError as error:
-                return error_answer(visit_of(request), error)
+                answer = error_answer(visit_of(request), error)
+            except Exception:
+                if call is not None:
+                    await _note(request, call, 500, "internal")
+                raise
+            if call is not None and answer.status_code >= 400:
+                await _note(request, call, answer.status_code, _code_of(answer))
+            return answer
 
         return handle
 
@@ -73,6 +82,16 @@ class Endpoint(APIRoute):
             return await worded(request, inner)
         replays: Replays = request.app.state.replays
         return await replays.answer(call, key, body, lambda: worded(request, inner))
+
+
+async def _note(request: Request, call: KnownCall, status: int, code: str) -> None:
+    refusals: Refusals = request.app.state.refusals
+    await refusals.note(call, request, status, code)
+
+
+def _code_of(answer: Response) -> str:
+    """The code in an error's envelope, which this package wrote itself."""
+    return str(orjson.loads(bytes(answer.body)).get("code", "")) if answer.body else ""
 
 
 async def worded(request: Request, inner: Handler) -> Response:

@@ -1,7 +1,8 @@
 """Content-addressed files: what is stored is named by the SHA-256 of its bytes, so it is stored once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,15 @@ from typing import Protocol
 class Blob:
     sha256: str  # 64 lower-case hex digits
     size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAt:
+    """A stored file, and when its content was last stored."""
+
+    sha256: str
+    size: int
+    at: datetime
 
 
 class BlobStore(Protocol):
@@ -36,5 +46,16 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, sha256: str) -> None: ...
+
+    async def list(self) -> Sequence[StoredAt]:
+        """All that is stored, in any order."""
+        ...
+
+    async def delete_unused(self, sha256: str, before: datetime) -> int:
+        """Deletes it unless it was stored (again) at `before` or later; the bytes freed, 0 where it stays or is gone.
+
+        Somebody may be storing the same content just now: either theirs comes after and is there, or this does nothing.
+        """
+        ...
 
     async def exists(self, sha256: str) -> bool: ...

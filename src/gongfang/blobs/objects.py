@@ -9,8 +9,10 @@ import asyncio
 import hashlib
 import os
 import re
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,7 +20,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
-from gongfang.blobs.interface import Blob
+from gongfang.blobs.interface import Blob, StoredAt
 from gongfang.blobs.spool import Spooled, no_room_is_unavailable, spooled, sweep
 from gongfang.domain.errors import Invalid, NotFound, Rejected, TooLarge, Unavailable
 
@@ -30,6 +32,7 @@ _CHUNK = 1 << 20
 _PART = 8 << 20
 _PARTS_AT_ONCE = 3
 _KEEP_FREE = 256 << 20
+_REMEMBERED = 10_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,11 +57,19 @@ class ObjectBlobs:
         self._spool = spool
         self._folder = folder
         self._keep_free = keep_free
+        self._changing = asyncio.Lock()
+        self._stored: OrderedDict[str, datetime] = OrderedDict()  # lately; a store that has it may not be written to
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         sweep(spool)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store: ObjectStore = store if store is not None else LocalStore(folder)
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies that is kept in a folder, whether it is there or not."""
+        if self._folder is None:
+            raise ValueError("the blobs are not kept in a folder")
+        return self._folder / _key(sha256)
 
     async def put_stream(self, chunks: AsyncIterator[bytes], *, limit: int, expected: int | None = None) -> Blob:
         if expected is not None and expected > limit:
@@ -116,6 +127,33 @@ class ObjectBlobs:
             except FileNotFoundError:
                 return
 
+    async def list(self) -> list[StoredAt]:
+        found: list[StoredAt] = []
+        async with _away():
+            async for batch in obstore.list(self._store, prefix="sha256"):  # pyright: ignore[reportUnknownMemberType]
+                for meta in batch:
+                    digest = meta["path"].removeprefix("sha256/").replace("/", "")
+                    if _DIGEST.fullmatch(digest):
+                        found.append(StoredAt(digest, meta["size"], meta["last_modified"]))
+        return found
+
+    async def delete_unused(self, sha256: str, before: datetime) -> int:
+        key = _key(sha256)
+        async with self._changing:  # nothing is stored between the look and the deletion
+            try:
+                async with _away():
+                    found = await obstore.head_async(self._store, key)
+                    if found["last_modified"] >= before or self._stored.get(sha256, before) > before:
+                        return 0
+                    await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                return 0
+        return found["size"]
+
+    def sweep_spool(self) -> None:
+        """Removes what broken-off uploads have left; those under way stay."""
+        sweep(self._spool)
+
     async def exists(self, sha256: str) -> bool:
         async with _away():
             try:
@@ -126,7 +164,15 @@ class ObjectBlobs:
 
     async def _publish(self, file: Spooled) -> Blob:
         sha256 = await file.finish()
-        key = _key(sha256)
+        async with self._changing:
+            await self._store_it(file, _key(sha256))
+            self._stored[sha256] = datetime.now(UTC)
+            self._stored.move_to_end(sha256)
+            if len(self._stored) > _REMEMBERED:
+                self._stored.popitem(last=False)
+        return Blob(sha256, file.size)
+
+    async def _store_it(self, file: Spooled, key: str) -> None:
         if self._folder is not None:
             await asyncio.to_thread(_move_durably, file.path, self._folder / key, self._folder)
         elif not await self._has(key, file.size):
@@ -134,7 +180,6 @@ class ObjectBlobs:
                 await obstore.put_async(
                     self._store, key, file.path, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE, mode="overwrite"
                 )
-        return Blob(sha256, file.size)
 
     async def _has(self, key: str, size: int) -> bool:
         async with _away():

@@ -50,7 +50,13 @@ class Spooled:
         """Raises `Unavailable("disk_full")` where so many bytes more would leave less free than is to be kept."""
         free = free_bytes(self.path.parent)
         if free - size < self._keep_free:
-            raise Unavailable("disk_full", retry_after=60, free_mb=free >> 20, keep_mb=self._keep_free >> 20)
+            raise Unavailable(
+                "disk_full",
+                retry_after=60,
+                folder=str(self.path.parent),
+                free_mb=free >> 20,
+                keep_mb=self._keep_free >> 20,
+            )
 
     def take(self, source: BinaryIO) -> None:
         """Copies a whole local file, in the calling thread."""
@@ -125,5 +131,7 @@ def no_room_is_unavailable(folder: Path):
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise Unavailable("disk_full", retry_after=60, free_mb=free_bytes(folder) >> 20, keep_mb=0) from error
+            raise Unavailable(
+                "disk_full", retry_after=60, folder=str(folder), free_mb=free_bytes(folder) >> 20, keep_mb=0
+            ) from error
         raise

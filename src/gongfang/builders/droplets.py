@@ -5,6 +5,8 @@ droplet that was packed from it, so what was just built need not be unpacked to 
 """
 
 import asyncio
+import contextlib
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +16,16 @@ from typing import Protocol
 from gongfang.builders.archives import DROPLET_LIMITS, in_thread, remove_tree, unpack_droplet
 from gongfang.builders.packing import pack
 from gongfang.builders.sink import ArchiveLimits
+
+
+def tree_size(top: Path) -> int:
+    """Bytes that a folder takes on disk. What is removed meanwhile doesn't matter."""
+    size = 0
+    for folder, _, files in os.walk(top):
+        for name in files:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118  (a million of them)
+    return size
 
 
 class StoredBlob(Protocol):
@@ -55,6 +67,10 @@ class DropletCache:
             else:
                 left.unlink()
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     async def path(self, sha256: str) -> Path:
         """The droplet's folder, fetched and unpacked first where it isn't there. Many callers at once do it once.
 
@@ -65,6 +81,7 @@ class DropletCache:
         async with lock:
             if not target.is_dir():
                 await self._unpack(sha256, target)
+            os.utime(target)  # when it was last asked for
         return target
 
     async def make(self, tree: Path) -> PackedDroplet:
@@ -98,6 +115,30 @@ class DropletCache:
                 aside = path.with_name(f"{path.name}.gone")
                 path.rename(aside)
                 await asyncio.to_thread(remove_tree, aside)
+
+    def unpacked(self) -> dict[str, float]:
+        """Digest of each unpacked droplet, and when it was last asked for (seconds since 1970)."""
+        found: dict[str, float] = {}
+        for path in self._folder.iterdir():
+            if len(path.name) == 64:
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.name] = path.stat().st_mtime
+        return found
+
+    async def evict_unused(self, sha256: str, since: float) -> int:
+        """Removes a droplet's folder unless it was asked for after `since`; the bytes that it took, 0 where it stays.
+
+        Whoever asks for it at the same time gets it unpacked anew, or is first and keeps it.
+        """
+        path = self._folder / sha256
+        async with self._locks.setdefault(sha256, asyncio.Lock()):
+            if not path.is_dir() or path.stat().st_mtime > since:
+                return 0
+            aside = path.with_name(f"{sha256}.gone")
+            path.rename(aside)
+            size = await asyncio.to_thread(tree_size, aside)
+            await asyncio.to_thread(remove_tree, aside)
+        return size
 
     async def _unpack(self, sha256: str, target: Path) -> None:
         stem = self._folder / f"{sha256}-{secrets.token_hex(4)}"

@@ -35,7 +35,8 @@ SECTIONS = {
         "tasks": Entry("tasks:tasks", "List and cancel one-off tasks", "查看和取消一次性任务"),
         "operations": Entry("work:operations", "List and follow what is being done", "查看和跟踪正在进行的操作"),
         "cancel": Entry("work:cancel", "Cancel an operation", "取消操作"),
-        "events": Entry("work:events", "Show what happened, and who did it", "查看发生的事件及操作人"),
+        "events": Entry("events:events", "Show and export what happened, and who did it", "查看和导出事件及操作人"),
+        "webhooks": Entry("webhooks:webhooks", "Send events to other systems", "将事件推送到其他系统"),
     },
     ("People and places", "人员与组织"): {
         "login": Entry("login:login", "Log in to a platform", "登录平台"),
@@ -53,7 +54,17 @@ SECTIONS = {
         "up": Entry("platform:up", "Start the platform on this machine", "在本机启动平台"),
         "down": Entry("platform:down", "Stop the platform on this machine", "停止本机平台"),
         "status": Entry("platform:status", "Show the platform's parts", "查看平台各部分状态"),
+        "gc": Entry("housekeeping:gc", "Clear away what is no longer needed", "清理不再需要的内容"),
+        "keys": Entry("housekeeping:keys", "Rotate the keys of secrets", "轮换机密密钥"),
+        "service": Entry(
+            "service:service", "Print a unit that starts the platform at boot", "输出开机启动的 systemd 单元"
+        ),
+        "backup": Entry("backup:backup", "Save the whole platform in one file", "将整个平台备份为一个文件"),
+        "restore": Entry("backup:restore", "Restore a backup into an empty home", "将备份恢复到空主目录"),
         "demo": Entry("demo:demo", "Walk through the standard's way in", "演示标准的应用接入流程"),
+        "conformance": Entry(
+            "conformance:conformance", "Check a server against AII/002-2018", "按 AII/002-2018 检查任一服务器"
+        ),
         "api": Entry("platform:api", "Call any endpoint", "直接调用任意接口"),
         "completion": Entry("platform:completion", "Print shell completion", "输出命令补全脚本"),
     },

@@ -7,9 +7,11 @@ import httpx2
 from gongfang.client.http import Answer, Http, Params
 from gongfang.client.resources.apps import Apps
 from gongfang.client.resources.certificates import Certificates
+from gongfang.client.resources.housekeeping import Housekeeping
 from gongfang.client.resources.people import Tokens, Users
 from gongfang.client.resources.quotas import Quotas
 from gongfang.client.resources.tree import Domains, Organizations, Spaces, Tenants
+from gongfang.client.resources.webhooks import Webhooks
 from gongfang.client.resources.work import Builds, Events, Operations, Tasks
 from gongfang.wire.models import PlatformOut, TokenOut, WhoAmI
 
@@ -51,6 +53,7 @@ class Client:
         self.tasks = Tasks(self.http)
         self.operations = Operations(self.http)
         self.events = Events(self.http)
+        self.webhooks = Webhooks(self.http)
         self.domains = Domains(self.http)
         self.certificates = Certificates(self.http)
         self.tenants = Tenants(self.http)
@@ -59,6 +62,7 @@ class Client:
         self.quotas = Quotas(self.http)
         self.users = Users(self.http)
         self.tokens = Tokens(self.http)
+        self.housekeeping = Housekeeping(self.http)
 
     @property
     def url(self) -> str:

@@ -140,8 +140,10 @@ class Http:
         wait: float | None = None,
         if_match: str | None = None,
         headers: Mapping[str, str] | None = None,
+        longer: float = 0.0,
     ) -> Answer:
-        """One call and its repetitions. `path` is under `/api/v1`, or absolute where it starts with `//`.
+        """One call and its repetitions. `path` is under `/api/v1`, or absolute where it starts with `//`. `longer`:
+        seconds more than usual that the answer may take.
 
         Raises `ApiError` (the class of its status) and `PlatformAway`.
         """
@@ -154,9 +156,9 @@ class Http:
         if wait is not None:
             wait = min(max(wait, 0.0), WAIT_LIMIT)
             query.append(("wait", f"{wait:g}"))
-        timeout = httpx2.Timeout(self.timeout, read=self.timeout + (wait or 0.0))
+        timeout = httpx2.Timeout(self.timeout, read=self.timeout + longer + (wait or 0.0))
         repeatable = if_match is None and (body is None or body.repeatable)
-        deadline = time.monotonic() + self.timeout + (wait or 0.0)
+        deadline = time.monotonic() + self.timeout + longer + (wait or 0.0)
         attempt = 0
         while True:
             attempt += 1

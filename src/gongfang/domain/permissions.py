@@ -3,7 +3,7 @@
 | role | may |
 |---|---|
 | developer 开发人员 | read; upload packages, build, run tasks, read logs and variables |
-| operator 运维人员 | all that the developer may; create, change, run, scale and destroy apps; domains; reads services |
+| operator 运维人员 | all that the developer may; all of an app's life; domains, webhooks; reads services |
 | service manager 服务管理人员 | middleware services and their bindings; reads apps |
 | supervisor 监管人员 | reads everything but secrets; changes nothing |
 | administrator 管理员 | everything, at the level it is bound to and below |
@@ -21,7 +21,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.developer: _READ | _TREE | {_P.app_deploy, _P.app_secrets, _P.app_run},
     Role.operator: _READ
     | _TREE
-    | {_P.app_deploy, _P.app_secrets, _P.app_run, _P.app_write, _P.app_operate, _P.domain_write},
+    | {_P.app_deploy, _P.app_secrets, _P.app_run, _P.app_write, _P.app_operate, _P.domain_write, _P.webhook_write},
     Role.service_manager: _READ | _TREE | {_P.service_write},
     Role.supervisor: _READ | _TREE | {_P.user_read, _P.platform_read},
     Role.administrator: frozenset(Permission),

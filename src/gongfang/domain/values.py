@@ -53,11 +53,13 @@ class Permission(StrEnum):
     service_write = "service:write"
     metrics_read = "metrics:read"
     event_read = "event:read"
+    webhook_write = "webhook:write"  # where events are sent to; sees the whole addresses
     tree_read = "tree:read"
     tree_write = "tree:write"  # tenants, organisations, spaces
     user_read = "user:read"
     user_write = "user:write"
     platform_read = "platform:read"
+    platform_write = "platform:write"  # clear up, rotate keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,9 +520,23 @@ class Operation:
     sequence: int = 0  # raised by each change; `Last-Event-ID`
 
 
+class Outcome(StrEnum):
+    """How what an event tells of went. `requested`: accepted, its end is another event."""
+
+    succeeded = "succeeded"
+    refused = "refused"
+    failed = "failed"
+    requested = "requested"
+    cancelled = "cancelled"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: `tag` is `noun:verb[:outcome]`, e.g. `app:deployment:succeeded`."""
+    """Something that happened: `tag` is `noun:verb[:outcome]`, e.g. `app:deployment:succeeded`.
+
+    `before`, `after`: the fields of the object that changed, secrets masked; None where nothing was (or is) there.
+    An actor without an id, called `platform`, is the platform itself.
+    """
 
     seq: int
     at: datetime
@@ -535,3 +551,10 @@ class Event:
     object_id: str | None
     data: JsonObject
     request_id: str | None
+    outcome: Outcome = Outcome.succeeded
+    object_kind: str | None = None
+    object_name: str | None = None
+    before: JsonObject | None = None
+    after: JsonObject | None = None
+    token_id: str | None = None  # of the token that the call came with
+    user_agent: str | None = None

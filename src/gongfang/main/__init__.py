@@ -17,3 +17,24 @@ def down() -> int:
     from gongfang.main.process import down as run
 
     return run()
+
+
+def backup(file: str | None, *, passphrase_file: str | None, as_json: bool) -> int:
+    """`gongfang backup`: of the platform that runs on this machine. The answer is the exit code."""
+    from gongfang.main.backup.commands import backup as run
+
+    return run(file, passphrase_file=passphrase_file, as_json=as_json)
+
+
+def verify_backup(file: str, *, passphrase_file: str | None, as_json: bool) -> int:
+    """`gongfang backup verify`. The answer is the exit code."""
+    from gongfang.main.backup.commands import verify_backup as run
+
+    return run(file, passphrase_file=passphrase_file, as_json=as_json)
+
+
+def restore(file: str, *, passphrase_file: str | None, start: bool) -> int:
+    """`gongfang restore`: into this machine's empty home. The answer is the exit code."""
+    from gongfang.main.backup.commands import restore as run
+
+    return run(file, passphrase_file=passphrase_file, start=start)

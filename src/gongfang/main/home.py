@@ -48,6 +48,21 @@ class Home:
     def database_password(self) -> Path:
         return self.root / "postgres" / "password"
 
+    @property
+    def restoring(self) -> Path:
+        """There while `gongfang restore` fills this home: it is no platform yet."""
+        return self.root / "restoring"
+
+    @property
+    def guard(self) -> Path:
+        """Held by backups, and by what clears files away."""
+        return self.root / "backup.lock"
+
+    def be_whole(self) -> None:
+        """Raises `Conflict("home_half_restored")`."""
+        if self.restoring.exists():
+            raise Conflict("home_half_restored", home=str(self.root))
+
     @staticmethod
     def of(settings: Settings) -> "Home":
         return Home(settings.home, settings.run_dir)

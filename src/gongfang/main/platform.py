@@ -26,16 +26,21 @@ from gongfang.edge.envoy import EnvoyEdge
 from gongfang.main.api_tls import ApiTls
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
+from gongfang.main.housekeeping import Housekeeping
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
 from gongfang.reconcile.clock import watch_clock
+from gongfang.reconcile.disk import DiskWatch
 from gongfang.reconcile.https import ExpiryWatch, HttpsReconciler
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
+from gongfang.reconcile.retention import keep_events
+from gongfang.reconcile.sender import WebhookSender
 from gongfang.reconcile.servers import ServerKeeper
 from gongfang.reconcile.tasks import TaskReconciler
+from gongfang.reconcile.webhooks import Webhooks
 from gongfang.reconcile.workloads import PlatformFacts
 from gongfang.runtimes.interface import Mount
 from gongfang.runtimes.local import LocalRuntime
@@ -104,7 +109,8 @@ class Platform:
         for tool in ("bwrap", "envoy", *(() if settings.database_url else ("postgres",))):
             await self._fetch(tool)
         droplets_folder = home.root / "droplets"
-        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs")
+        disk = self._disk = DiskWatch(home.root, settings.disk_warn, settings.disk_refuse)
+        self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs", keep_free=disk.marks.refuse)
         self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
         self._runtime = LocalRuntime(
             home.runtime,
@@ -117,12 +123,19 @@ class Platform:
         stack.push_async_callback(self._runtime.close)
         stack.push_async_callback(self._end_background)
         url = await self._database()
-        self._database_ = Database(url, Keyring.load(home.keys), self._hub)
+        keyring = Keyring.load(home.keys)
+        self._database_ = Database(url, keyring, self._hub)
         stack.push_async_callback(self._database_.close)
+        self._housekeeping = Housekeeping(
+            settings, home, disk, self._database_, keyring, self._runtime, self._blobs, self._droplets
+        )
         await self._tokens()
+        self._sender = WebhookSender(self._clock, private=settings.webhook_private)
+        stack.push_async_callback(self._sender.close)
         self._edge = await self._open_edge()
         stack.push_async_callback(self._edge.close)
         apps = await self._reconcilers()
+        self._housekeeping.begin(self._spawn_for_ever)
         stack.push_async_callback(apps.close)
         stack.push_async_callback(self._end_background)
         server = self._api()
@@ -240,6 +253,8 @@ class Platform:
                 concurrency=settings.build_concurrency,
                 environment=configuration.environment,
                 mounts=tuple(Mount(shown.source, shown.target) for shown in configuration.shown),
+                kept=settings.keep_builds,
+                room=self._disk.room,
             ),
         )
         tasks = TaskReconciler(database, runtime, self._clock, facts)
@@ -260,7 +275,20 @@ class Platform:
             )
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
+        self._send_events()
         return apps
+
+    def _send_events(self) -> None:
+        """Webhooks, each in a turn of its own however many there are, and the end of old events."""
+        settings, database = self._settings, self._database_
+        hooks = Webhooks(database, self._clock, self._sender.send)
+        workers = KeyedWorkers(
+            "webhook", hooks, hooks.enabled, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=10_000
+        )
+        self._workers.append(workers)
+        self._spawn_for_ever(workers.run, "workers:webhook")
+        self._spawn_for_ever(hooks.relay, "webhooks")
+        self._spawn_for_ever(lambda: keep_events(database, self._clock, settings.event_retention_days), "retention")
 
     # --- the API, and what it says of the platform -------------------------------------------------------------------
 
@@ -283,24 +311,29 @@ class Platform:
             platform=self._state,
             ready=self._ready,
             upload_limit=self._settings.upload_limit,
+            send_webhook=self._sender.send,
+            webhook_private=self._settings.webhook_private,
+            trusted_proxies=self._settings.trusted_proxies,
+            room=self._disk.room,
+            gc=self._housekeeping.gc,
+            rotate_keys=self._housekeeping.rotate_keys,
             icp=self._settings.icp,
             https_url=self._https_url if self._settings.https_port is not None else None,
             quota_defaults=self._settings.quota_defaults,
             closing=self._closing,
         )
+        self._application = create_api(services)
         config = uvicorn.Config(
-            create_api(services),
+            self._application,
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=3,
             timeout_keep_alive=75,
             server_header=False,
+            proxy_headers=False,  # whose word about a client's address counts is the API's to say
             ssl_context_factory=self._api_tls.for_server if self._api_tls is not None else None,
             http=BoundedHttp,
-            # Not uvicorn's default, which believes every process of the machine about where a call comes from.
-            proxy_headers=bool(self._settings.trusted_proxies),
-            forwarded_allow_ips=self._settings.trusted_proxies or None,
         )
         return _Server(config)
 
@@ -309,6 +342,7 @@ class Platform:
         self._closing.set()
         server.should_exit = True
         await asyncio.gather(*(t for t in self._background if t.get_name() == "api"), return_exceptions=True)
+        await self._application.state.refusals.flush()
 
     async def _ready(self) -> Mapping[str, tuple[bool, Reason | None]]:
         """Ready means: database reachable, edge has acknowledged its configuration, reconciler swept recently."""
@@ -346,6 +380,7 @@ class Platform:
             PlatformPart("control", "ok" if checks["reconciler"][0] else "starting", checks["reconciler"][1]),
             self._part("database", "postgres", checks["database"]),
             self._part("edge", "envoy", checks["edge"]),
+            self._housekeeping.part(),
         ]
         if (ending := await self._expiry.ending()) is not None:
             parts.append(PlatformPart("certificates", "degraded" if ending.reason else "ok", ending.reason))

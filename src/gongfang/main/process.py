@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError
 
 from gongfang.domain.errors import GongfangError, Invalid
 from gongfang.domain.messages import words
+from gongfang.domain.sizes import size_of
 from gongfang.main.home import Home
 from gongfang.main.terminal import language
 from gongfang.settings import Settings
@@ -31,7 +32,7 @@ def _say(code: str, facts: Mapping[str, str | int | float]) -> None:
     print(words(code, facts, language()), flush=True)
 
 
-def _read_settings() -> Settings:
+def read_settings() -> Settings:
     """The settings. Raises `Invalid("setting_wrong")` naming the variable; its value is not shown: it may be secret."""
     try:
         return Settings()
@@ -43,22 +44,24 @@ def _read_settings() -> Settings:
         raise Invalid("setting_wrong", variable=variable, what=first["msg"]) from None
 
 
-def _complain(error: GongfangError) -> int:
+def complain(error: GongfangError) -> int:
+    """Says what is wrong on stderr; the exit code."""
     print(words(error.code, error.facts, language()), file=sys.stderr, flush=True)
     return 1
 
 
 def up(*, detach: bool) -> int:
     try:
-        settings = _read_settings()
+        settings = read_settings()
         home = Home.of(settings)
+        home.be_whole()
         home.make()
         if (pid := home.running_pid()) is not None:
             _say("already_running", {"home": str(home.root), "pid": pid})
             return 0
         return _detached(settings, home) if detach else serve(notify_fd=None)
     except GongfangError as error:
-        return _complain(error)
+        return complain(error)
 
 
 def serve(*, notify_fd: int | None) -> int:
@@ -69,13 +72,17 @@ def serve(*, notify_fd: int | None) -> int:
     from gongfang.main.platform import Platform
 
     try:
-        settings = _read_settings()
+        settings = read_settings()
         home = Home.of(settings)
-        telemetry.configure(settings.log_level, json=notify_fd is not None)
+        output = None
+        if notify_fd is not None:  # `_detached` has led stdout and stderr to the log
+            output = telemetry.RotatingOutput(home.log_file, size_of(settings.log_limit, 0))
+        telemetry.configure(settings.log_level, json=notify_fd is not None, output=output)
+        home.be_whole()
         home.make()
         lock = home.lock()
     except GongfangError as error:
-        return _complain(error)
+        return complain(error)
     say = _teller(notify_fd)
     interrupted = False
 
@@ -97,7 +104,7 @@ def serve(*, notify_fd: int | None) -> int:
     try:
         uvloop.run(main())
     except GongfangError as error:
-        return _complain(error)
+        return complain(error)
     finally:
         os.close(lock)
     if interrupted and notify_fd is None:
@@ -168,9 +175,9 @@ def _detached(settings: Settings, home: Home) -> int:
 
 def down() -> int:
     try:
-        home = Home.of(_read_settings())
+        home = Home.of(read_settings())
     except GongfangError as error:
-        return _complain(error)
+        return complain(error)
     pid = home.running_pid()
     if pid is not None:
         _end_control_plane(home, pid)

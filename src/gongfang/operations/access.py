@@ -96,6 +96,7 @@ async def login(
     *,
     source: str | None = None,
     request_id: str | None = None,
+    user_agent: str | None = None,
 ) -> IssuedToken:
     """A token for a name and a password. Each failure leaves an event `user:login:failed`.
 
@@ -126,6 +127,7 @@ async def login(
             object_id=user.id if user else None,
             data={} if granted else {"locked": locked},
             request_id=request_id,
+            user_agent=user_agent,
         )
         if granted:
             await tx.note_login(granted.user.id, failed=0, locked_until=None)

@@ -8,7 +8,7 @@ from gongfang.domain.errors import Forbidden, NotFound
 from gongfang.domain.permissions import granted
 from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.quotas import Defaults
-from gongfang.domain.values import App, JsonObject, Level, Permission, Place, RoleBinding, Token, User
+from gongfang.domain.values import App, JsonObject, Level, Outcome, Permission, Place, RoleBinding, Token, User
 from gongfang.state import Database, Reading, Scope, Writing
 
 
@@ -21,6 +21,7 @@ class Caller:
     source: str | None = None
     request_id: str | None = None
     claim: str | None = None
+    user_agent: str | None = None
 
     def permissions(self, place: Place) -> frozenset[Permission]:
         return granted(self.user.bindings, self.token.scopes, place)
@@ -52,20 +53,31 @@ class Caller:
         return granted((binding,), self.token.scopes, place)
 
 
+@dataclass(slots=True)
+class Trace:
+    """What a call was about, as far as it came: for the event of one that is refused."""
+
+    place: Place = field(default_factory=Place)
+    app: App | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every operation gets."""
+    """What every operation gets. `database` is the audited one: no change without its event."""
 
     database: Database
     clock: Clock
     caller: Caller
     base_domain: str
     edge_url: Callable[[str], str]  # host name → address that a browser can open
+    trace: Trace = field(default_factory=Trace)
+    room: Callable[[], None] = lambda: None  # raises `Unavailable("disk_full")` where the disk gets full
     icp: IcpPolicy = IcpPolicy.optional
     quota_defaults: Defaults = field(default_factory=Defaults)
 
     def require(self, permission: Permission, place: Place, *, missing: NotFound) -> None:
         """The caller may, or gets an error: `missing` (404) where they may not even read there, else `Forbidden`."""
+        self.trace.place = place
         have = self.caller.permissions(place)
         if permission in have:
             return
@@ -81,10 +93,20 @@ class Context:
         place: Place | None = None,
         app: App | None = None,
         object_id: str | None = None,
+        object_kind: str | None = None,
+        object_name: str | None = None,
+        outcome: Outcome | None = None,
+        before: JsonObject | None = None,
+        after: JsonObject | None = None,
         data: JsonObject | None = None,
+        made: str | None = None,
     ) -> None:
         """Writes down, in the caller's name, what was done; also under the call's idempotency key, so that a call which
-        is sent again after a crash isn't done again."""
+        is sent again after a crash isn't done again. `made`: what the call made, where that isn't the object.
+
+        `before` and `after` are those of the object's changes in this transaction, secrets masked; what is given goes
+        on top. The outcome is the last word of the tag's (`requested`, `failed`, …), else `succeeded`.
+        """
         at = place or (app.place if app else Place())
         await tx.event(
             tag,
@@ -97,11 +119,18 @@ class Context:
             space_id=at.space_id,
             app_id=app.id if app else None,
             object_id=object_id or (app.id if app else None),
+            object_kind=object_kind,
+            object_name=object_name or (app.name if app and object_id in (None, app.id) else None),
+            outcome=outcome,
+            before=before,
+            after=after,
             data=data,
             request_id=self.caller.request_id,
+            token_id=self.caller.token.id,
+            user_agent=self.caller.user_agent,
         )
         if self.caller.claim is not None:
-            await tx.mark_idempotency(self.caller.claim, object_id or (app.id if app else ""))
+            await tx.mark_idempotency(self.caller.claim, made or object_id or (app.id if app else ""))
 
 
 async def find_app(tx: Reading, context: Context, ref: str, permission: Permission = Permission.app_read) -> App:
@@ -122,5 +151,6 @@ async def find_app(tx: Reading, context: Context, ref: str, permission: Permissi
         app = seen[0] if seen else None
     if app is None:
         raise missing
+    context.trace.app = app
     context.require(permission, app.place, missing=missing)
     return app

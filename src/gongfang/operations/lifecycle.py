@@ -49,6 +49,8 @@ async def start(
         same = await _same_wish(tx, app, params)
         if same is not None:
             return await view_app(tx, app), await view_operation(tx, same)
+        if "droplet_id" not in params and params:
+            context.room()  # it has to be built
         kind = _K.deploy if app.desired is DesiredState.started else _K.start
         operation = new_operation(context, app, kind, **params)
         if not params and app.desired is DesiredState.started and app.type is not AppType.task:
@@ -105,6 +107,9 @@ async def _nothing_to_do(
         release_id=app.target_release_id,
     )
     await tx.insert(done)
+    desired = {"desired": app.desired.value}
+    data = {"operation": done.id, "nothing_to_do": True}
+    await context.event(tx, f"app:{done.kind.value}:succeeded", app=app, data=data, before=desired, after=desired)
     return await view_app(tx, app), await view_operation(tx, done)
 
 

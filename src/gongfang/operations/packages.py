@@ -11,7 +11,9 @@ from gongfang.operations.shared import lock_app
 async def may_upload(context: Context, ref: str) -> App:
     """The check before a body is read: nobody sends gigabytes to be refused at the end."""
     async with context.database.reading() as tx:
-        return await find_app(tx, context, ref, Permission.app_deploy)
+        app = await find_app(tx, context, ref, Permission.app_deploy)
+    context.room()
+    return app
 
 
 async def record_package(context: Context, app_id: str, filename: str, blob: Blob) -> Package:

@@ -170,11 +170,12 @@ async def submit(
     await tx.insert(operation)
     changed = await tx.update(App, app.id, generation=app.generation + 1, updated_at=context.clock(), **changes)
     assert changed is not None
+    wish = {k: operation.params[k] for k in ("package_id", "from_release") if k in operation.params}
     await context.event(
         tx,
         f"app:{operation.kind.value}:requested",
         app=app,
-        object_id=operation.id,
+        after=wish or None,
         data={"operation": operation.id, **operation.params},
     )
     tx.wake("app", app.id)

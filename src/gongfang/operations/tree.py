@@ -144,6 +144,7 @@ async def default_space_id(context: Context) -> str | None:
 
 def _require_write(context: Context, place: Place) -> None:
     """What can be seen and not changed is `Forbidden`; that it is seen was checked before."""
+    context.trace.place = place
     if not context.caller.may(Permission.tree_write, place):
         raise Forbidden("forbidden", permission=Permission.tree_write.value)
 

@@ -257,7 +257,7 @@ async def _grant(tx: Writing, context: Context, user: User, request: RoleRequest
     binding = RoleBinding(new_id("rol"), user.id, request.role, request.level, scope_id)
     await tx.insert(binding)
     data = {"user": user.name, "role": request.role.value, "level": request.level.value, "scope_id": scope_id}
-    await context.event(tx, "role:grant", place=place, object_id=user.id, data=data)
+    await context.event(tx, "role:grant", place=place, object_id=binding.id, data=data)
     return binding
 
 
@@ -300,5 +300,5 @@ async def revoke_role(context: Context, user_id: str, binding_id: str) -> None:
                 await _not_the_last(tx, user)
         await tx.delete(RoleBinding, id=binding.id)
         data = {"user": user.name, "role": binding.role.value, "level": binding.level.value}
-        await context.event(tx, "role:revoke", place=place, object_id=user.id, data=data)
+        await context.event(tx, "role:revoke", place=place, object_id=binding.id, data=data)
         tx.wake("access", user.id)

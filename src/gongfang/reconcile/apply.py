@@ -56,11 +56,21 @@ class AppWriter:
     async def _observe(self, tx: Writing, app: App, seen: a.Observed) -> None:
         await tx.update(App, app.id, state=seen.state, reason=seen.reason, observed_generation=seen.generation)
         if app.state is not seen.state:
-            await self.event(tx, "app:state:changed", app, data={"from": app.state, "to": seen.state})
+            data = {"from": app.state, "to": seen.state}
+            before, after = {"state": app.state}, {"state": seen.state}
+            await self.event(tx, "app:state:changed", app, data=data, before=before, after=after)
         tx.wake("app-state", app.id)
 
     async def event(
-        self, tx: Writing, tag: str, app: App, *, object_id: str | None = None, data: dict[str, Any] | None = None
+        self,
+        tx: Writing,
+        tag: str,
+        app: App,
+        *,
+        object_id: str | None = None,
+        data: dict[str, Any] | None = None,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
     ) -> None:
         """An event in the platform's own name."""
         await tx.event(
@@ -71,7 +81,10 @@ class AppWriter:
             space_id=app.space_id,
             app_id=app.id,
             object_id=object_id or app.id,
+            object_name=app.name if object_id is None else None,
             data=data,
+            before=before,
+            after=after,
         )
 
     async def activate_domains(self, domains: Sequence[Domain]) -> None:
@@ -100,6 +113,9 @@ class AppWriter:
         )
         async with self._database.writing() as tx:
             await tx.insert(instance)
+            if action.restarts:
+                data = {"process": action.process, "index": action.index, "restarts": action.restarts}
+                await self.event(tx, "app:instance:restart", app, object_id=instance.id, data=data)
         return instance
 
     async def launched(
@@ -169,7 +185,10 @@ class AppWriter:
                     "reason": reason.to_json(),
                     "exit": asdict(exit_info),
                 }
-                await self.event(tx, "app:instance:crashed", app, object_id=instance.id, data=data)
+                before, after = {"state": now.state}, {"state": state}
+                await self.event(
+                    tx, "app:instance:crashed", app, object_id=instance.id, data=data, before=before, after=after
+                )
 
     async def forget_instance(self, instance: Instance) -> None:
         async with self._database.writing() as tx:
@@ -353,10 +372,11 @@ class AppWriter:
             output=output,
             release_id=release_id,
         )
-        data: dict[str, Any] = {"operation": now.id, "kind": now.kind}
+        data: dict[str, Any] = {"operation": now.id, "kind": now.kind, "by": now.created_by}
         if reason is not None:
             data["reason"] = reason.to_json()
-        await self.event(tx, f"app:{now.kind.value}:{_EVENT_OF[status]}", app, object_id=now.id, data=data)
+        tag, before, after = f"app:{now.kind.value}:{_EVENT_OF[status]}", {"status": now.status}, {"status": status}
+        await self.event(tx, tag, app, object_id=now.id, data=data, before=before, after=after)
 
     async def _task(self, tx: Writing, operation: Operation, release: Release) -> None:
         now = await tx.lock(Operation, operation.id)

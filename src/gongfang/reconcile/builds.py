@@ -9,7 +9,7 @@ runs, wait for it; a workload that has ended, go on behind it. The workload's id
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from gongfang.builders import BuildPlan, Tree, builder_of, detect_builder, proce
 from gongfang.builders.archives import remove_tree, unpack_package
 from gongfang.builders.droplets import DropletCache
 from gongfang.domain.clock import Clock
-from gongfang.domain.errors import GongfangError, Reason, Unavailable
+from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Build, BuildState, Droplet, ExitInfo, Package, RuntimeName
 from gongfang.reconcile.exits import build_reason
@@ -38,7 +38,10 @@ KEPT_BUILDS = 10  # ended builds of an app whose logs are kept
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """`environment` and `mounts`: what of the machine's own configuration (mirrors, certificates) builds may see."""
+    """`environment` and `mounts`: what of the machine's own configuration (mirrors, certificates) builds may see.
+
+    `kept`: logs of ended builds of an app. `room`: raises `Unavailable("disk_full")` where the disk gets full.
+    """
 
     folder: Path
     cache: Path
@@ -47,6 +50,8 @@ class BuildSettings:
     concurrency: int
     environment: Mapping[str, str]
     mounts: tuple[Mount, ...]
+    kept: int = KEPT_BUILDS
+    room: Callable[[], None] = lambda: None
 
 
 class BuildReconciler:
@@ -151,6 +156,12 @@ class BuildReconciler:
         kept = await asyncio.to_thread(_read_plan, folder)
         if kept is not None and (folder / "app").exists():
             return kept
+        try:
+            self._settings.room()
+        except Unavailable as error:
+            raise Rejected(
+                error.code, details=(), **error.facts
+            ) from error  # said now, rather than at the operation's deadline
         # Begun anew, its workload too: what ran (if anything did) has lost its folder.
         await self._runtime.stop(build.id, grace_s=1.0)
         await self._runtime.remove(build.id)
@@ -268,7 +279,7 @@ class BuildReconciler:
             ended = await tx.find(Build, app_id=build.app_id, descending=True) if build else []
         if build is None:
             await self._runtime.remove(build_id)
-        for old in [b for b in ended if b.state not in _UNFINISHED][KEPT_BUILDS:]:
+        for old in [b for b in ended if b.state not in _UNFINISHED][self._settings.kept :]:
             await self._runtime.remove(old.id)
 
 

@@ -14,6 +14,7 @@ import structlog
 from gongfang.domain.clock import SteadyClock
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.values import Instance, InstanceState, Operation, OperationStatus
+from gongfang.domain.webhooks import Webhook
 from gongfang.state import Database
 
 log = structlog.get_logger()
@@ -36,6 +37,11 @@ async def move_along(database: Database, clock: SteadyClock, jump: timedelta) ->
             moved = {name: at + jump for name, at in times.items() if at is not None}
             if moved:
                 await tx.update(Instance, instance.id, **moved)
+        for webhook in await tx.find(Webhook, enabled=True):
+            if webhook.failing_since is not None:  # else a jump of a day would give it up at once
+                again = webhook.next_attempt_at + jump if webhook.next_attempt_at else None
+                since = webhook.failing_since + jump
+                await tx.update(Webhook, webhook.id, failing_since=since, next_attempt_at=again)
         await tx.move_lock_outs(jump)
         for app_id in {o.app_id for o in operations if o.app_id} | {i.app_id for i in instances}:
             tx.wake("app", app_id)

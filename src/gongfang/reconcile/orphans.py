@@ -4,12 +4,15 @@ They come from a control plane that died between two writes, or from a database 
 Only what this runtime itself started is looked at, by id.
 """
 
+import asyncio
+
 import structlog
 
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.values import Build, Instance, Task
 from gongfang.runtimes.interface import Phase, Runtime, WorkloadKind
 from gongfang.state import Database, Wake
+from gongfang.state.housekeeping import known_ids
 
 log = structlog.get_logger()
 
@@ -22,20 +25,30 @@ _NOUNS: dict[WorkloadKind, type[Instance | Build | Task]] = {
 
 
 async def remove_orphans(database: Database, runtime: Runtime) -> list[str]:
-    """Stops and forgets workloads without a row; answers their ids. The runtime is asked first: a row is made before
-    its workload, so one that has a workload now and no row afterwards has none at all."""
+    """Stops and forgets workloads without a row; answers their ids. Safe at any time: the runtime is asked first, and a
+    row is made before its workload and goes after it, so one that has a workload now and no row afterwards has none."""
     workloads = [w for w in await runtime.list() if w.kind in _NOUNS]
     removed: list[str] = []
     for kind, noun in _NOUNS.items():
         ids = [w.workload_id for w in workloads if w.kind is kind]
         async with database.reading() as tx:
-            known = {value.id for value in await tx.find(noun, id=ids)} if ids else set[str]()
+            known = await known_ids(tx, noun, ids)
         removed += [i for i in ids if i not in known]
     for workload_id in removed:
         log.warning("removing orphan", workload=workload_id)
         await runtime.stop(workload_id, grace_s=GRACE_S)
         await runtime.remove(workload_id)
     return removed
+
+
+async def keep_removing_orphans(database: Database, runtime: Runtime, every_s: float) -> None:
+    """Until cancelled. A database that is away is asked again next time."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await remove_orphans(database, runtime)
+        except Unavailable as error:
+            log.warning("orphans not looked for", reason=str(error))
 
 
 async def relay_ends(database: Database, runtime: Runtime) -> None:

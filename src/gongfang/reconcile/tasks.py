@@ -8,7 +8,7 @@ from gongfang.domain.values import App, Domain, Droplet, ExitInfo, Release, Task
 from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
 from gongfang.runtimes.interface import Phase, Runtime
-from gongfang.state import Database
+from gongfang.state import Database, Writing
 
 CANCEL_GRACE_S = 5.0
 KEPT_TASKS = 20  # ended tasks of an app that are kept with their output
@@ -85,6 +85,22 @@ class TaskReconciler:
             await tx.update(Task, task.id, **changes)
             tx.wake("task", task.id)
 
+    async def _tell(self, tx: Writing, task: Task, state: TaskState, reason: Reason | None) -> None:
+        app = await tx.one(App, task.app_id)
+        if app is not None:
+            await tx.event(
+                f"app:task:{state.value}",
+                at=self._clock(),
+                tenant_id=app.tenant_id,
+                organization_id=app.organization_id,
+                space_id=app.space_id,
+                app_id=app.id,
+                object_id=task.id,
+                before={"state": task.state.value},
+                after={"state": state.value},
+                data={"by": task.created_by, "reason": reason.to_json() if reason else None},
+            )
+
     async def _end(self, task: Task, reason: Reason | None, exit_info: ExitInfo | None) -> None:
         state = TaskState.failed if reason else TaskState.succeeded
         if reason is not None and reason.code == "task_cancelled":
@@ -93,6 +109,7 @@ class TaskReconciler:
             await tx.update(Task, task.id, state=state, reason=reason, exit=exit_info, finished_at=self._clock())
             tx.wake("task", task.id)
             tx.wake("app", task.app_id)
+            await self._tell(tx, task, state, reason)
             ended = await tx.find(Task, app_id=task.app_id, state=("succeeded", "failed", "cancelled"), descending=True)
         for old in ended[KEPT_TASKS:]:
             await self._runtime.remove(old.id)

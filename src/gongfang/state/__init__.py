@@ -5,6 +5,7 @@ signature shows who may change things. Tables and SQLAlchemy never leave this pa
 transaction as what they tell of; wake-ups and events are published after the commit.
 """
 
+from gongfang.state.audited import EventForgotten
 from gongfang.state.crypto import Keyring
 from gongfang.state.database import Database, Reading, Writing
 from gongfang.state.hub import Hub, Wake
@@ -14,6 +15,7 @@ from gongfang.state.schema import migrate, reachable, schema_differences
 __all__ = [
     "CertificatePapers",
     "Database",
+    "EventForgotten",
     "Hub",
     "Idempotent",
     "Keyring",

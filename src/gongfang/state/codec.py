@@ -1,6 +1,7 @@
 """Rows to domain values and back, driven by the values' own fields: no noun is described a second time here.
 
-A column has the name of its field. A nested value is JSON; an `AppConfig`'s environment is sealed (`Keyring`).
+A column has the name of its field. A nested value is JSON; an `AppConfig`'s environment is sealed
+(`Keyring`), and so is a column whose `info` says `sealed`.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from gongfang.domain import quotas, values
+from gongfang.domain import quotas, values, webhooks
 from gongfang.domain.certificates import Certificate
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
@@ -31,6 +32,7 @@ class Codec(Generic[T]):
         self._adapter = TypeAdapter(noun)
         names = {f.name for f in dataclasses.fields(cast(Any, noun))}
         self.columns = [c for c in table.columns if c.name in names]
+        self._sealed = {c.name for c in self.columns if c.info.get("sealed")}
         self._json = {c.name for c in self.columns if isinstance(c.type, JSONB)}
         # Statements are made once each: to make one and to find out that it is known takes longer than the database.
         self.insert = insert(table)
@@ -85,6 +87,8 @@ class Codec(Generic[T]):
 
     def decode(self, row: Mapping[str, Any]) -> T:
         data = dict(row)
+        for name in self._sealed:
+            data[name] = self._keyring.open(data[name])
         if "config" in self._json:
             data["config"] = self._open(data["config"])
         return self._adapter.validate_python(data)
@@ -97,6 +101,8 @@ class Codec(Generic[T]):
         return self.encode({c.name: getattr(value, c.name) for c in self.columns})
 
     def _column(self, name: str, value: Any) -> Any:
+        if name in self._sealed:
+            return self._keyring.seal(value)
         if name not in self._json:
             return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         if value is None:
@@ -132,5 +138,7 @@ NOUNS: dict[type[Any], Table] = {
     values.Operation: tables.operations,
     values.Event: tables.events,
     quotas.Quota: tables.quotas,
+    webhooks.Webhook: tables.webhooks,
+    webhooks.Delivery: tables.webhook_deliveries,
     Certificate: tables.certificates,
 }

@@ -4,30 +4,32 @@ Most questions are "the one with this id" and "those whose fields equal this": `
 `update`, `delete` serve every noun. What needs more than equality has a method with a name.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from copy import copy
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Table, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gongfang.domain.audit import kind_of, outcome_of
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
-from gongfang.domain.values import App, Event, JsonObject, Operation, Package, RoleBinding, Token, User
-from gongfang.state import statements, tables
+from gongfang.domain.values import App, Event, JsonObject, Operation, Outcome, Package, RoleBinding, Token, User
+from gongfang.domain.webhooks import KEPT_DELIVERIES, Delivery
+from gongfang.state import eventlog, statements, tables
 from gongfang.state.codec import NOUNS, Codec
 from gongfang.state.crypto import Keyring
 from gongfang.state.hub import Hub, Wake
 from gongfang.state.records import CertificatePapers, Idempotent, LoginRecord, Scope, TokenRecord
 
 T = TypeVar("T")
-
-
-_INSERT_EVENT = insert(tables.events)
 
 
 def _to_json(value: object) -> str:
@@ -87,6 +89,11 @@ class Reading:
     def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
         self._connection = connection
         self._codecs = codecs
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """For the other modules of this package; nobody else knows what to do with it."""
+        return self._connection
 
     async def _rows(self, statement: Any, values: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         return (await self._connection.execute(statement, values)).mappings().all()  # pyright: ignore[reportReturnType]
@@ -179,29 +186,33 @@ class Reading:
         scope: Scope,
         after: int | None = None,
         before: int | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        tag: str | None = None,
         descending: bool = False,
         limit: int = 100,
-        **equals: Any,
+        equals: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> list[Event]:
-        """Events in the order they happened (or backwards). `tag` may end in `*`."""
-        table = tables.events
-        where: list[ColumnElement[bool]] = []
-        if after is not None:
-            where.append(table.c.seq > after)
-        if before is not None:
-            where.append(table.c.seq < before)
-        if since is not None:
-            where.append(table.c.at >= since)
-        if until is not None:
-            where.append(table.c.at < until)
-        if tag is not None:
-            where.append(table.c.tag.startswith(tag[:-1], autoescape=True) if tag.endswith("*") else table.c.tag == tag)
+        """Events in the order of their numbers (or backwards); `more`: as `eventlog.filters` takes it."""
+        where = eventlog.filters(after=after, before=before, **more)
         return await self.find(
-            Event, scope=scope, order="seq", descending=descending, limit=limit, where=where, **equals
+            Event, scope=scope, order="seq", descending=descending, limit=limit, where=where, **(equals or {})
         )
+
+    async def event_rows(
+        self, *, scope: Scope, after: int, limit: int, equals: Mapping[str, Any] | None = None, **more: Any
+    ) -> list[tuple[int, str]]:
+        """The same for many: number and JSON text of each."""
+        where = [
+            *_within(tables.events, scope),
+            *_equal(tables.events, equals or {}),
+            *eventlog.filters(after=after, **more),
+        ]
+        return [(row["seq"], row["row"]) for row in await self._rows(eventlog.exporting(where, limit))]
+
+    async def settled(self, horizon: eventlog.Horizon) -> tuple[int, bool]:
+        """A sighting for the horizon: numbers first, then who may still hold one."""
+        allocated = int((await self._rows(eventlog.ALLOCATED))[0]["allocated"])
+        holders = frozenset(str(row["holder"]) for row in await self._rows(eventlog.HOLDERS))
+        return horizon.observe(allocated, holders), horizon.waits
 
     async def token_by_hash(self, digest: str) -> TokenRecord | None:
         """The token and its user, in two queries; the caller checks expiry."""
@@ -247,11 +258,20 @@ def _only(row: Mapping[str, Any], codec: Codec[Any]) -> dict[str, Any]:
 
 
 class Writing(Reading):
-    """One read-write transaction. Wake-ups and events are published after its commit."""
+    """One read-write transaction. Events are written at its end; wake-ups are published after its commit."""
 
     def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
         super().__init__(connection, codecs)
         self.wakes: list[Wake] = []
+        self.noted: list[dict[str, Any]] = []
+
+    def unrecorded(self, why: str) -> None:
+        """Says that this transaction changes something and means to write no event (see `audited`)."""
+
+    async def finish(self) -> None:
+        """The last thing before the commit: so the log's lock is held, and numbers are open, for as short as can be."""
+        for event in self.noted:
+            await self._connection.execute(eventlog.INSERT, eventlog.row_of(event))
 
     def wake(self, kind: str, key: str) -> None:
         self.wakes.append(Wake(kind, key))
@@ -299,26 +319,55 @@ class Writing(Reading):
         space_id: str | None = None,
         app_id: str | None = None,
         object_id: str | None = None,
+        object_kind: str | None = None,
+        object_name: str | None = None,
+        outcome: Outcome | None = None,
+        before: JsonObject | None = None,
+        after: JsonObject | None = None,
         data: JsonObject | None = None,
         request_id: str | None = None,
+        token_id: str | None = None,
+        user_agent: str | None = None,
     ) -> None:
-        """Writes down what happened, in this same transaction. `data` never holds a secret."""
+        """Notes what happened, to be written at the end of this same transaction. No field ever holds a secret.
+
+        The actor is the platform where none is named; the outcome is the tag's last word's where none is given.
+        """
         row = {
             "at": at,
             "tag": tag,
             "actor_id": actor_id,
-            "actor_name": actor_name,
+            "actor_name": actor_name or "platform",
             "source": source,
             "tenant_id": tenant_id,
             "organization_id": organization_id,
             "space_id": space_id,
             "app_id": app_id,
             "object_id": object_id,
+            "object_kind": object_kind or kind_of(object_id, tag),
+            "object_name": object_name[:255] if object_name else None,
+            "outcome": (outcome or outcome_of(tag)).value,
+            "before": None if before is None else orjson.loads(orjson.dumps(before)),
+            "after": None if after is None else orjson.loads(orjson.dumps(after)),
             "data": orjson.loads(orjson.dumps(data or {})),
             "request_id": request_id,
+            "token_id": token_id,
+            "user_agent": user_agent,
         }
-        await self._connection.execute(_INSERT_EVENT, row)
+        self.noted.append(row)
         self.wake("event", tag)
+
+    async def add_delivery(self, delivery: Delivery) -> None:
+        """Another attempt of a webhook; the last ones are kept."""
+        await self.insert(delivery)
+        table = tables.webhook_deliveries
+        own = table.c.webhook_id == delivery.webhook_id
+        kept = select(table.c.id).where(own).order_by(table.c.id.desc()).limit(KEPT_DELIVERIES)
+        await self._connection.execute(delete(table).where(own, table.c.id.not_in(kept)))
+
+    async def prune_events(self, before: datetime, limit: int) -> int:
+        """Removes at most so many events older than this, the oldest first; answers how many."""
+        return (await self._connection.execute(eventlog.prune(before, limit))).rowcount
 
     async def claim_idempotency(self, key: str, fingerprint: str, now: datetime, owner: str) -> bool:
         """Whether the key is this call's to answer; False where it is taken already."""
@@ -345,9 +394,10 @@ class Writing(Reading):
         known = table.c.done.is_(None) if fingerprint is None else table.c.fingerprint == fingerprint
         await self._connection.execute(delete(table).where(table.c.key == key, known))
 
-    async def purge_idempotency(self, before: datetime) -> None:
+    async def purge_idempotency(self, before: datetime) -> int:
+        """Forgets kept answers that are older; how many."""
         table = tables.idempotency
-        await self._connection.execute(delete(table).where(table.c.created_at < before))
+        return (await self._connection.execute(delete(table).where(table.c.created_at < before))).rowcount
 
     async def note_login(self, user_id: str, *, failed: int, locked_until: datetime | None) -> None:
         table = tables.users
@@ -391,6 +441,7 @@ class Database:
     def __init__(self, url: str, keyring: Keyring, hub: Hub, *, pool_size: int = 10) -> None:
         self.hub = hub
         self._codecs = Codecs(keyring)
+        self._writers: set[asyncio.Future[None]] = set()
         self._engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -401,6 +452,8 @@ class Database:
             connect_args={"timeout": 10, "command_timeout": 60},
             hide_parameters=True,  # an error that is logged must not tell hashes and sealed values
         )
+        self._horizon = eventlog.Horizon()
+        self._writing: type[Writing] = Writing
         # Each question sees what is committed by then, in a transaction or not; without one it is a third of the trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -412,6 +465,35 @@ class Database:
         async with self.reading() as tx:
             await tx.count(Token, id="")
 
+    @cached_property
+    def audited(self) -> "Database":
+        """The same store for what people's calls change: no change without its event (see `audited`)."""
+        from gongfang.state.audited import AuditedWriting
+
+        twin = copy(self)
+        twin._writing = AuditedWriting
+        return twin
+
+    async def settled(self) -> tuple[int, bool]:
+        """The number up to which no event will appear any more; and whether higher ones are still on their way."""
+        horizon, asked = self._horizon, self._horizon.begun
+        async with horizon.order:
+            if horizon.begun > asked:  # it began after this was asked, and is done
+                return horizon.settled, horizon.waits
+            horizon.begun += 1
+            try:
+                async with self.reading() as tx:
+                    return await tx.settled(horizon)
+            except BaseException:
+                horizon.begun -= 1
+                raise
+
+    async def older_writers_ended(self) -> None:
+        """Returns when every transaction that is open for writing now has ended."""
+        open_now = list(self._writers)
+        if open_now:
+            await asyncio.wait(open_now)
+
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Reading]:
         with _translated():
@@ -421,10 +503,17 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[Writing]:
         """Commits at the end of the block, rolls back on any error, then publishes what was woken."""
-        with _translated():
-            async with self._engine.begin() as connection:
-                tx = Writing(connection, self._codecs)
-                yield tx
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writers.add(ended)
+        try:
+            with _translated():
+                async with self._engine.begin() as connection:
+                    tx = self._writing(connection, self._codecs)
+                    yield tx
+                    await tx.finish()
+        finally:
+            self._writers.discard(ended)
+            ended.set_result(None)
         self.hub.publish(tx.wakes)
 
 
@@ -433,6 +522,7 @@ class Database:
 _AWAY = ("08", "40", "53", "57P")
 
 
+_DISK_FULL = "53100"
 _UNIQUE = "23505"  # SQLSTATE unique_violation
 _GONE = "23503"  # SQLSTATE foreign_key_violation: what a new row hangs on was deleted in the meantime
 
@@ -451,6 +541,8 @@ def _translated():
     except (InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable("database_away", retry_after=2) from error
     except DBAPIError as error:
+        if _sqlstate(error.orig) == _DISK_FULL:
+            raise Unavailable("database_disk_full", retry_after=30) from error
         if error.connection_invalidated or _sqlstate(error.orig).startswith(_AWAY):
             raise Unavailable("database_away", retry_after=2) from error
         if isinstance(error, DataError) or "DataError" in repr(error.orig):

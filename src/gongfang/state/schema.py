@@ -7,6 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -24,10 +25,27 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _upgrade(connection: Connection) -> None:
+def _wait_at_most_10_s(connection: Connection) -> None:
     connection.execute(text("SET lock_timeout = '10s'"))
+
+
+def _upgrade(connection: Connection) -> None:
+    _wait_at_most_10_s(connection)
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     command.upgrade(_config(connection), "head")
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """Brings the database of an open transaction to a revision (`head`: the newest)."""
+    _wait_at_most_10_s(connection)
+    command.upgrade(_config(connection), revision)
+
+
+def revisions() -> tuple[str, ...]:
+    """All revisions of the schema that this program knows, the newest first."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return tuple(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
 
 
 async def reachable(url: str) -> None:

@@ -298,6 +298,13 @@ events = Table(
     Column("object_id", String(40)),
     Column("data", JSONB, nullable=False),
     Column("request_id", String(40)),
+    Column("outcome", String(16), nullable=False, server_default="succeeded"),
+    Column("object_kind", String(32)),
+    Column("object_name", String(255)),
+    Column("before", JSONB(none_as_null=True)),
+    Column("after", JSONB(none_as_null=True)),
+    Column("token_id", String(40)),
+    Column("user_agent", String(200)),
     Index("ix_events_at", "at", postgresql_using="brin"),
 )
 idempotency = Table(
@@ -310,6 +317,41 @@ idempotency = Table(
     Column("owner", String(40)),
     Column("done", String(40)),
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
+)
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _id(),
+    _ref("tenant_id", "tenants", nullable=True, cascade=True),
+    _ref("organization_id", "organizations", nullable=True, cascade=True),
+    _ref("space_id", "spaces", nullable=True, cascade=True),
+    Column("name", String(64), nullable=False),
+    Column("url", Text, nullable=False, info={"sealed": True}),  # addresses of chat robots hold their token
+    Column("secret", Text, nullable=False, info={"sealed": True}),
+    Column("tags", ARRAY(String(64)), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    _time("created_at", nullable=False),
+    Column("created_by", String(64)),
+    Column("position", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _time("failing_since"),
+    _time("next_attempt_at"),
+    Column("reason", JSONB(none_as_null=True)),
+)
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    _id(),
+    _ref("webhook_id", "webhooks", cascade=True),
+    _time("at", nullable=False),
+    Column("seq", BigInteger),
+    Column("tag", String(64), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Column("status", Integer),
+    Column("took_ms", Integer, nullable=False),
+    Column("reason", JSONB(none_as_null=True)),
+    Column("response", String(200)),
 )
 certificates = Table(
     "certificates",

@@ -32,6 +32,7 @@ from gongfang.domain.values import (
     Level,
     OperationKind,
     OperationStatus,
+    Outcome,
     Permission,
     Role,
     RuntimeName,
@@ -531,6 +532,13 @@ class EventOut(Answer):
     object_id: str | None
     data: dict[str, Any]
     request_id: str | None
+    outcome: Outcome = Outcome.succeeded
+    object_kind: str | None = None
+    object_name: str | None = None
+    before: dict[str, Any] | None = Field(default=None, description="The fields that changed, as they were")
+    after: dict[str, Any] | None = Field(default=None, description="The same as they are now; secrets are masked")
+    token_id: str | None = None
+    user_agent: str | None = None
 
 
 class PartOut(Answer):

@@ -7,6 +7,7 @@ from gongfang.api.routes import (
     certificates,
     domains,
     events,
+    housekeeping,
     lifecycle,
     logs,
     operations,
@@ -16,6 +17,7 @@ from gongfang.api.routes import (
     tasks,
     tree,
     users,
+    webhooks,
 )
 
 ROUTES: list[Endpoint] = [
@@ -30,11 +32,13 @@ ROUTES: list[Endpoint] = [
         certificates,
         operations,
         events,
+        webhooks,
         access,
         users,
         tree,
         quotas,
         platform,
+        housekeeping,
     )
     for route in part.routes.routes
 ] + platform.bare.routes

@@ -22,12 +22,13 @@ async def login(call: Anybody, body: LoginRequest) -> Response:
     for 15 minutes or more."""
     services = call.services
     issued = await access.login(
-        services.database,
+        services.database.audited,
         services.clock,
         body,
         call.request.app.state.throttle,
         source=call.source,
         request_id=call.visit.request_id,
+        user_agent=call.user_agent,
     )
     return call.ok(issued_token_out(issued), status=201)
 

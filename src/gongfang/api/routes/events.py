@@ -1,16 +1,15 @@
 """The event log: what happened, who did it, from where."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
-from gongfang.api import sse
+from gongfang.api import exports, sse
 from gongfang.api.call import Call, KnownCall
 from gongfang.api.endpoint import Routes
 from gongfang.api.paging import Pages
@@ -22,7 +21,7 @@ from gongfang.wire.models import EventOut
 routes = Routes("events")
 
 _LOOK_AGAIN_S = 5.0
-_BACK = 200  # sequence numbers looked at again: a transaction that took a lower one may commit later
+_SOON_S = 0.02  # events before the newest one are being committed just now
 
 AppRef = Annotated[str | None, Query(description="An app's id or name; one that is gone by its id")]
 Tag = Annotated[str | None, Query(max_length=64, description="`app:create`, or `app:*`", examples=["app:*"])]
@@ -72,18 +71,36 @@ async def stream_events(
 
 
 async def _events(call: KnownCall, start: int, app_id: str | None, tag: str | None) -> AsyncGenerator[sse.Message]:
-    highest = start
-    given: deque[int] = deque(maxlen=2 * _BACK)
+    position = start
     with call.services.database.hub.changes("event") as changed:
         while True:
             changed.clear()
-            after = max(start, highest - _BACK)
-            found = await events.events_after(call.context, after, app_id=app_id, tag=tag, limit=2 * _BACK)
+            found, position, more = await events.events_after(call.context, position, app_id=app_id, tag=tag)
             for event in found:
-                if event.seq not in given:
-                    given.append(event.seq)
-                    highest = max(highest, event.seq)
-                    yield sse.Message(str(highest), "event", event_out(event))
-            if len(found) < 2 * _BACK:
+                yield sse.Message(str(event.seq), "event", event_out(event))
+            if not found:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), _LOOK_AGAIN_S)
+                    await asyncio.wait_for(changed.wait(), _SOON_S if more else _LOOK_AGAIN_S)
+
+
+@routes.add(
+    "GET",
+    "/events/export",
+    EventOut,
+    "Export events",
+    "导出事件",
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in exports.TYPES.values()}}},
+)
+async def export_events(
+    call: Call,
+    format_: Annotated[Literal["jsonl", "csv"], Query(alias="format", description="One JSON object a line, or CSV")],
+    app_id: AppRef = None,
+    tag: Tag = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    bom: Annotated[bool, Query(description="CSV: begin with a mark by which Excel and WPS know UTF-8")] = False,
+) -> Response:
+    """The oldest first, all that the caller may read, as a file. Cells that a spreadsheet would take for a formula
+    begin with an apostrophe. Compressed where `Accept-Encoding` has gzip."""
+    pages = await events.export(call.context, app_ref=app_id, tag=tag, since=since, until=until)
+    return exports.download(call, pages, format_, bom=bom)

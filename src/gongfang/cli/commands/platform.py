@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gongfang.wire.models import PlatformOut
 
 
-def _server() -> ModuleType:
+def server() -> ModuleType:
     """The part of Gongfang that is the platform. Raises `Failed` where only the command line is installed."""
     needed = ("sqlalchemy", "fastapi", "uvicorn", "pydantic_settings")
     if any(find_spec(name) is None for name in needed):
@@ -49,13 +49,13 @@ def _server() -> ModuleType:
 @click.option("-d", "--detach", is_flag=True, help=t("Return when it is ready.", "就绪后返回。"))
 @click.pass_context
 def up(ctx: click.Context, _session: Session, detach: bool) -> None:
-    ctx.exit(_server().up(detach=detach))
+    ctx.exit(server().up(detach=detach))
 
 
 @command("down", taught("Stop the platform of this machine, and its apps.", "停止本机平台及其应用。", "gongfang down"))
 @click.pass_context
 def down(ctx: click.Context, _session: Session) -> None:
-    ctx.exit(_server().down())
+    ctx.exit(server().down())
 
 
 @command(

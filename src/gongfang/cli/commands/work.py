@@ -1,9 +1,7 @@
-"""`gongfang operations`, `gongfang cancel`, `gongfang events`."""
+"""`gongfang operations`, `gongfang cancel`."""
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -13,11 +11,10 @@ from gongfang.cli.errors import Failed
 from gongfang.cli.framework import app_argument, command, complete_apps, group
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
-from gongfang.cli.times import Moment
 from gongfang.domain.ids import is_id
 
 if TYPE_CHECKING:
-    from gongfang.wire.models import EventOut, OperationOut
+    from gongfang.wire.models import OperationOut
 
 operations = group(
     "operations",
@@ -134,50 +131,3 @@ def cancel(session: Session, what: str) -> None:
         cancelled,
         lambda: session.note(t("cancelling {0}", "正在取消 {0}").format(", ".join(o.id for o in cancelled))),
     )
-
-
-@command(
-    "events",
-    taught(
-        "Show what happened and who did it.",
-        "查看发生的事件及操作人。",
-        "gongfang events -f",
-        "gongfang events --app line-3-dashboard --since 1d",
-    ),
-)
-@click.option("-f", "--follow", is_flag=True, help=t("Go on as they happen.", "持续输出。"))
-@click.option("-a", "--app", shell_complete=complete_apps)
-@click.option("--tag", metavar="TAG", help=t("Of this kind: app:deployment:succeeded", "按类别筛选。"))
-@click.option("--since", type=Moment(), metavar="TIME")
-@click.option("--until", type=Moment(), metavar="TIME")
-@click.option("-n", "count", type=click.IntRange(1, 500), default=50, show_default=True)
-def events(
-    session: Session,
-    follow: bool,
-    app: str | None,
-    tag: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    count: int,
-) -> None:
-    wanted = app_id(session, app)
-    if follow:
-        for event in session.client.events.stream(app_id=wanted, tag=tag):
-            if session.as_json:
-                click.echo(event.model_dump_json())
-            else:
-                click.echo("  ".join(_event_row(event)).rstrip())
-        return
-    found = session.client.events.list(app_id=wanted, tag=tag, since=since, until=until, page_size=count).page().items
-    columns = (t("AT", "时间"), t("WHO", "操作人"), t("WHAT", "事件"), t("ABOUT", "对象"), t("MORE", "详情"))
-    session.show(found, lambda: render.table(columns, map(_event_row, found)))
-
-
-def _brief(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _event_row(event: EventOut) -> tuple[str, str, str, str, str]:
-    more = " ".join(f"{key}={_brief(value)}" for key, value in event.data.items())
-    about = event.object_id or event.app_id or ""
-    return render.when(event.at), event.actor_name or "-", event.tag, about, more

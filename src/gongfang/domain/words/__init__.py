@@ -1,29 +1,10 @@
-"""Fills `messages.CATALOGUE`: the sentences of every part, a file a part, both languages side by side."""
+"""Fills `messages.CATALOGUE`: the sentences of every part, a file a part, both languages side by side.
 
-from gongfang.domain.words import (
-    access,
-    apps,
-    blobs,
-    builders,
-    certificates,
-    edge,
-    http,
-    platform,
-    quotas,
-    runtimes,
-    toolbox,
-)
+Every module of this package is read: a new part's sentences are there as soon as its file is.
+"""
 
-__all__ = [
-    "access",
-    "apps",
-    "blobs",
-    "builders",
-    "certificates",
-    "edge",
-    "http",
-    "platform",
-    "quotas",
-    "runtimes",
-    "toolbox",
-]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _part in iter_modules(__path__):
+    import_module(f"{__name__}.{_part.name}")

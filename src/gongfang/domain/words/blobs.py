@@ -15,9 +15,10 @@ register(
             "声明为 {expected} 字节，实际收到 {size} 字节，未保存任何内容。请重新上传。",
         ),
         "disk_full": (
-            "The platform's disk has only {free_mb} MB free, and {keep_mb} MB are kept free; "
-            "make room (old packages and releases), then try again.",
-            "平台磁盘仅剩 {free_mb} MB 可用空间，其中需保留 {keep_mb} MB；请清理旧的程序包与版本后重试。",
+            "The disk of {folder} has only {free_mb} MB free, and {keep_mb} MB of it are kept free. An administrator can "
+            "clear away what is no longer needed (gongfang gc) or make room there; then try again.",
+            "{folder} 所在磁盘仅剩 {free_mb} MB 可用空间，其中需保留 {keep_mb} MB。请管理员清理不再需要的内容（gongfang gc）"
+            "或腾出空间后重试。",
         ),
         "blob_not_found": (
             "The stored file {sha256} is not there any more; upload the package again.",

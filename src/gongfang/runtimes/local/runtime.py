@@ -8,7 +8,6 @@ All that is known stands in the workloads' folders (`records`); memory holds onl
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 import shutil
@@ -380,8 +379,7 @@ class LocalRuntime:
             except GongfangError as error:
                 why = str(error)
         self._isolation = await find_isolation(self._host, bwrap, why, self._scratch, self._uid_base)
-        with contextlib.suppress(FileNotFoundError):
-            self._scratch.rmdir()
+        shutil.rmtree(self._scratch, ignore_errors=True)  # also what a trial that was killed has left
 
 
 def _give(top: Path, uid: int, gid: int) -> None:

@@ -1,0 +1,95 @@
+"""What an event tells of a change, and never a secret."""
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gongfang.domain import audit
+from gongfang.domain.clock import utc_now
+from gongfang.domain.values import App, AppConfig, AppType, DesiredState, ProcessConfig, RuntimeName, Task, TaskState
+
+
+def app(**config: Any) -> App:
+    return App(
+        id="app_1",
+        space_id="s",
+        tenant_id="t",
+        organization_id="o",
+        name="line-3",
+        type=AppType.web,
+        runtime=RuntimeName.auto,
+        labels={"key": "north"},
+        desired=DesiredState.stopped,
+        scale={"web": 1},
+        config=AppConfig(**config),
+        target_release_id=None,
+        epoch=0,
+        generation=1,
+        created_at=utc_now(),
+        updated_at=utc_now(),
+        observed_generation=0,
+    )
+
+
+def test_only_what_changed() -> None:
+    was = app(environment={"A": "1"}, processes={"web": ProcessConfig(memory_mb=64)})
+    now = replace(was, desired=DesiredState.started, generation=2, scale={"web": 3}, labels={})
+    assert audit.changed(audit.facts(was), audit.facts(now)) == (
+        {"desired": "stopped", "scale.web": 1, "labels.key": "north"},
+        {"desired": "started", "scale.web": 3},
+    )
+    now = replace(was, config=AppConfig(environment={"A": "1"}, processes={"web": ProcessConfig(memory_mb=128)}))
+    before, after = audit.changed(audit.facts(was), audit.facts(now))
+    assert (before, after) == ({"processes.web.memory_mb": 64}, {"processes.web.memory_mb": 128})
+
+
+@given(
+    st.dictionaries(st.sampled_from("ABC"), st.text(min_size=8)),
+    st.dictionaries(st.sampled_from("ABC"), st.text(min_size=8)),
+)
+def test_variables_are_named_and_never_shown(was: dict[str, str], now: dict[str, str]) -> None:
+    before, after = audit.changed(audit.facts(app(environment=was)), audit.facts(app(environment=now)))
+    assert set(before) == {f"environment.{k}" for k in was if was[k] != now.get(k)}
+    assert set(after) == {f"environment.{k}" for k in now if now[k] != was.get(k)}
+    assert set(before.values()) <= {"***"} and set(after.values()) <= {"***", "*** (changed)"}
+
+
+@dataclass
+class Thing:
+    """A noun of the future, whose writer thought of nothing."""
+
+    id: str = "thing_1"
+    api_key: str = "hunter2"
+    private_pem: str = "hunter2"
+    tls: dict[str, Any] = field(default_factory=lambda: {"key": "hunter2", "names": ["a"]})
+    url: str = "https://hunter2:hunter2@host.example/hunter2?t=hunter2"
+    git_address: str = "https://hunter2@host.example/repo?token=hunter2"
+    note: str = "x" * 9000
+    many: dict[str, int] = field(default_factory=lambda: {str(n): n for n in range(300)})
+
+
+def test_fields_that_sound_secret_are_masked_in_nouns_nobody_thought_of() -> None:
+    _, after = audit.changed({}, audit.facts(Thing()))
+    assert "hunter2" not in json.dumps(after)
+    assert after["url"] == "https://host.example/***" and after["tls.names"] == ["a"]
+    assert after["git_address"] == "https://host.example/repo?***"
+    assert len(after["note"]) == 501 and len(after) == 101 and after["…"] > 0
+    before, after = audit.changed(audit.facts(Thing()), audit.facts(replace(Thing(), url="https://host.example/other")))
+    assert (before, after) == ({"url": "https://host.example/***"}, {"url": "https://host.example/*** (changed)"})
+
+
+def test_commands_of_tasks_may_hold_passwords() -> None:
+    task = Task("task_1", "app_1", "rel_1", "mysql -phunter2", 64, 60, TaskState.pending, utc_now(), None)
+    _, after = audit.changed({}, audit.facts(task))
+    assert after["command"] == "***"
+
+
+def test_outcomes_and_kinds() -> None:
+    assert [audit.outcome_of(tag) for tag in ("app:create", "app:stop:requested", "user:login:failed")] == [
+        *("succeeded", "requested", "failed")
+    ]
+    assert audit.outcome_of("app:instance:crashed") == "failed"
+    assert audit.kind_of("tok_1", "user:token") == "token" and audit.kind_of(None, "platform:x") == "platform"
