@@ -5,6 +5,7 @@ from gongfang.domain.values import App, AppConfig, Build, BuildState, Release, R
 from tests.api.conftest import World, new_name
 from tests.tls_papers import authority
 
+ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
 CA = authority()
 
 
@@ -19,6 +20,13 @@ class Place:
         self.organization = self.admin.data("POST", "/organizations", 201, json=body)["id"]
         body = {"name": "line", "organization_id": self.organization}
         self.space = self.admin.data("POST", "/spaces", 201, json=body)["id"]
+        self.clients = {
+            role: world.user([{"role": role, "level": "space", "scope_id": self.space}])[1] for role in ROLES
+        }
+        other = self.admin.data("POST", "/tenants", 201, json={"name": new_name("t")})["id"]
+        role = {"role": "administrator", "level": "tenant", "scope_id": other}
+        self.outsider = world.user([role])[1]
+        self.shared = self.fill()
 
     def fill(self, *, user: bool = True, hook: bool = True) -> dict[str, str]:
         admin = self.admin
@@ -75,6 +83,8 @@ class Place:
             paper = CA.sign(ids["domain"])
             body = {"certificate": paper.chain, "private_key": paper.key_pem}
             return body if endpoint.startswith("PUT") else {**body, "tenant_id": self.tenant}
+        if endpoint.endswith("/quota"):
+            return {"apps": 1000}
         return {
             "PATCH /domains/{domain_id}": {"https": "redirect"},
             "POST /apps": {"name": new_name("a"), "space_id": self.space},

@@ -241,11 +241,14 @@ CALLERS = [
 ]
 
 
+_OF_PLATFORM = ("POST /tenants", "GET /platform", "POST /platform/gc", "POST /platform/keys/rotate")
+
+
 def reaches(bound: Bound, endpoint: str) -> bool:
     """Whether the caller may know of the object: it lies in their place, or (of the tree and domains) above it."""
     if bound.role is None:
-        return endpoint in ("POST /tenants", "GET /platform")
-    if bound.inside or endpoint in ("POST /tenants", "GET /platform"):
+        return endpoint in _OF_PLATFORM
+    if bound.inside or endpoint in _OF_PLATFORM:
         return True
     # Outside are another tenant, another organisation of the tenant, and another space of the organisation.
     tenants = ("{tenant_id}", "POST /organizations", "/domains/{domain_id}", "/certificates")
