@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.quotas import Defaults, Limits
 from gongfang.domain.sizes import size_of
 
 
@@ -91,6 +92,15 @@ class Settings(BaseSettings):
             size_of(value, 1 << 40)
         return value
 
+    organization_quota_apps: int | None = Field(default=None, ge=0)
+    organization_quota_instances: int | None = Field(default=None, ge=0)
+    organization_quota_memory_mb: int | None = Field(default=None, ge=0)
+    """Quota of each organisation for which none was set; absent: no limit."""
+    space_quota_apps: int | None = Field(default=None, ge=0)
+    space_quota_instances: int | None = Field(default=None, ge=0)
+    space_quota_memory_mb: int | None = Field(default=None, ge=0)
+    """The same for each space."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -132,6 +142,13 @@ class Settings(BaseSettings):
         scheme = "http" if self.api_tls_cert is None else "https"
         host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
         return f"{scheme}://{host}:{self.api_port}"
+
+    @property
+    def quota_defaults(self) -> Defaults:
+        return Defaults(
+            Limits(self.organization_quota_apps, self.organization_quota_instances, self.organization_quota_memory_mb),
+            Limits(self.space_quota_apps, self.space_quota_instances, self.space_quota_memory_mb),
+        )
 
     @property
     def run_dir(self) -> Path:

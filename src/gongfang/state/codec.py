@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Integer, Select, Table, any_, bindparam, i
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
-from gongfang.domain import values, webhooks
+from gongfang.domain import quotas, values, webhooks
 from gongfang.domain.certificates import Certificate
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
@@ -163,6 +163,7 @@ NOUNS: dict[type[Any], Table] = {
     values.Domain: tables.domains,
     values.Operation: tables.operations,
     values.Event: tables.events,
+    quotas.Quota: tables.quotas,
     webhooks.Webhook: tables.webhooks,
     webhooks.Delivery: tables.webhook_deliveries,
     Certificate: tables.certificates,

@@ -13,6 +13,7 @@ from gongfang.api.routes import (
     operations,
     packages,
     platform,
+    quotas,
     tasks,
     tree,
     users,
@@ -35,6 +36,7 @@ ROUTES: list[Endpoint] = [
         access,
         users,
         tree,
+        quotas,
         platform,
         housekeeping,
     )

@@ -176,7 +176,8 @@ class MemoryRuntime:
             run = _Run(spec, self._clock(), endpoint, listener)
             self.machine.runs[spec.id] = run
             run.task = asyncio.create_task(self._run(run), name=f"pretended {spec.id}")
-            await asyncio.sleep(self.start_delay_s)  # a turn at least: one that had not begun could not be lost
+            run.task.add_done_callback(lambda _: self._ended_unbegun(run))
+            await asyncio.sleep(self.start_delay_s)
         return Handle(spec.id, 1, {})
 
     def _check_mounts(self, spec: WorkloadSpec) -> None:
@@ -210,6 +211,11 @@ class MemoryRuntime:
             if run.listener is not None:
                 run.listener.close()
             self._end(run, info)
+
+    def _ended_unbegun(self, run: _Run) -> None:
+        """One that was lost before its first turn never came to say so."""
+        if run.exit is None:
+            self._end(run, ExitInfo(None, lost=True))
 
     def _end(self, run: _Run, info: ExitInfo) -> None:
         run.exit = info
