@@ -173,6 +173,50 @@ def test_the_platforms_own(admin: Api) -> None:
     admin.data("DELETE", f"/certificates/{made['id']}")
 
 
+def test_addresses_under_the_base_domain_are_the_platforms(world: World, admin: Api) -> None:
+    there = Edge(world)
+    paper = CA.sign(f"*.{BASE_DOMAIN}")
+    platform = upload(admin, paper, platform=True)
+    space = admin.data("POST", "/spaces", 201, json={"name": new_name("s")})
+    app = admin.data("POST", "/apps", 201, json={"name": new_name("a"), "space_id": space["id"]})
+    host = app["routes"][0]["domain"]
+    other = admin.data("POST", "/apps", 201, json={"name": new_name("a")})["routes"][0]["domain"]
+    _, operator = world.user([{"role": "operator", "level": "space", "scope_id": space["id"]}])
+    for names in ([f"*.{BASE_DOMAIN}"], [host, f"*.{BASE_DOMAIN}"], [host, f"later.{BASE_DOMAIN}"], [BASE_DOMAIN]):
+        said = fault(operator, "POST", "/certificates", body(CA.sign(*names)))
+        assert "are the platform's" in said and "--platform" in said
+    refused = envelope(operator.post("/certificates", json=body(CA.sign(host, other))), 403)
+    assert refused["code"] == "certificate_covers_others"
+    own = CA.sign(host)
+    made = upload(operator, own)
+    there.settle()
+    assert (there.shown(host), there.shown(other)) == (own.chain, paper.chain)
+    assert "are the platform's" in fault(
+        operator, "PUT", f"/certificates/{made['id']}", body(CA.sign(f"*.{BASE_DOMAIN}"))
+    )
+    assert operator.code("PUT", f"/certificates/{made['id']}", 403, json=body(CA.sign(host, other))) == (
+        "certificate_covers_others"
+    )
+    assert operator.code("PUT", f"/certificates/{platform['id']}", 404, json=body(own)) == "certificate_not_found"
+    for certificate in (made, platform):
+        admin.data("DELETE", f"/certificates/{certificate['id']}")
+
+
+def test_replacing_leaves_no_domain_bare_unless_that_is_meant(admin: Api, tenant: str) -> None:
+    one, two = (bound(admin, tenant)["domain"] for _ in range(2))
+    made = upload(admin, CA.sign(one, two), tenant_id=tenant)
+    path = f"/certificates/{made['id']}"
+    refused = envelope(admin.put(path, json=body(CA.sign(two))), 409)
+    assert refused["code"] == "certificate_loses" and one in refused["message"] and "--force" in refused["message"]
+    beside = upload(admin, CA.sign(one), tenant_id=tenant)
+    admin.data("PUT", path, json=body(CA.sign(two)))  # the other one goes on
+    admin.data("PUT", path, json=body(CA.sign(one, two, days=100)))
+    admin.data("DELETE", f"/certificates/{beside['id']}")
+    admin.data("PUT", path, json=body(CA.sign(two), force=True))
+    told = admin.data("GET", "/events?tag=certificate:*")["items"][0]["data"]
+    assert (told["domains"], told["lost"]) == ([two], [one])
+
+
 def test_how_a_domain_is_served(admin: Api, tenant: str) -> None:
     domain = bound(admin, tenant)
     assert (domain["https"], domain["hsts_max_age_s"], domain["certificate_id"]) == ("optional", None, None)

@@ -93,23 +93,28 @@ def choose(
 ) -> Certificate | None:
     """The certificate to serve a tenant's host with, or None.
 
-    Only the tenant's own count, and the platform's for names under the base domain: never another tenant's. One that
+    Only the tenant's own count, and the platform's for names under the base domain: never another tenant's. Under the
+    base domain a tenant's wildcard counts for nothing: it would cover the addresses of apps of all spaces. One that
     is valid now comes before one that is not; then one that has the exact name before a wildcard, the tenant's own
     before the platform's, the one valid longest before others. Where all have ended, the last that did is served on:
     its visitors are told that it expired, which says more than a connection that is refused.
     """
+
+    platform = under(host, base_domain)
+
+    def fits(certificate: Certificate) -> bool:
+        if certificate.tenant_id is None:
+            return platform and any(covers(name, host) for name in certificate.names)
+        if certificate.tenant_id != tenant_id:
+            return False
+        return any(name.lower() == host if platform else covers(name, host) for name in certificate.names)
 
     def rank(certificate: Certificate) -> tuple[bool, bool, bool, datetime, str]:
         valid = certificate.not_before <= now < certificate.not_after
         exact = any(name.lower() == host for name in certificate.names)
         return valid, exact, certificate.tenant_id is not None, certificate.not_after, certificate.id
 
-    fitting = [
-        c
-        for c in certificates
-        if (c.tenant_id == tenant_id or (c.tenant_id is None and under(host, base_domain)))
-        and any(covers(name, host) for name in c.names)
-    ]
+    fitting = [c for c in certificates if fits(c)]
     return max(fitting, key=rank, default=None)
 
 

@@ -7,10 +7,11 @@ domains, anywhere in the tenant. Certificates of the platform take an administra
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gongfang.domain.certificates import Certificate, covered, covers, under
+from gongfang.domain.audit import MOST_FIELDS
+from gongfang.domain.certificates import Certificate, choose, covered, covers, names_for, shelve, under
 from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Domain, JsonObject, Permission, Place, Tenant
@@ -18,7 +19,7 @@ from gongfang.operations.certificate_checks import Papers, read_papers
 from gongfang.operations.context import Context
 from gongfang.operations.tree import default_tenant, seen_scope
 from gongfang.state import Reading, Scope, Writing
-from gongfang.wire.certificates import CertificateReplacement, CertificateRequest
+from gongfang.wire.certificates import CertificateReplacement, CertificateRequest, CertificateUpload
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class CertificateView:
     now: datetime
 
 
-async def _read(context: Context, request: CertificateReplacement) -> Papers:
+async def _read(context: Context, request: CertificateUpload) -> Papers:
     """In a thread: signatures are checked, and a chain may have ten."""
     return await asyncio.to_thread(
         read_papers, request.certificate, request.private_key.get_secret_value(), context.clock()
@@ -81,10 +82,23 @@ async def _covered_now(
         if not any(under(n.removeprefix("*."), base) or covers(n, f"app.{base}") for n in papers.names):
             raise invalid_field("certificate", "certificate_not_of_base", names=_some(papers.names), base=base)
         return await _under_base(tx, context, (*papers.names, *before))
+    # First, since a wildcard over them covers apps of others, too, and no name of these should be told.
+    _require_not_of_platform(context, [n for n in papers.names if n.startswith("*.")], ())
     touched = await _require_domains(tx, context, tenant_id, (*papers.names, *before))
+    _require_not_of_platform(context, papers.names, [d.domain for d in touched if d.app_id])
     if not covered(papers.names, [d.domain for d in touched]):
         raise invalid_field("certificate", "certificate_of_nobody", names=_some(papers.names))
     return touched
+
+
+def _require_not_of_platform(context: Context, names: Iterable[str], had: Sequence[str]) -> None:
+    """Addresses under the base domain are the platform's. A tenant's certificate may name one exactly that an app has
+    now (`had`) and the caller may change: no wildcard over them, and none that an app may get later."""
+    base = context.base_domain
+    for name in names:
+        bare = name.lower().removeprefix("*.")
+        if (under(bare, base) or bare == base) and name.lower() not in had:
+            raise invalid_field("certificate", "certificate_of_platforms_names", name=name, base=base)
 
 
 async def _under_base(tx: Reading, context: Context, names: Iterable[str]) -> list[Domain]:
@@ -99,9 +113,27 @@ def _wake(tx: Writing, certificate_id: str, domains: Iterable[Domain]) -> None:
         tx.wake("https", domain.id)
 
 
-def _told(papers: Papers) -> JsonObject:
-    """What an event tells; no key, no PEM."""
+async def _fate(
+    tx: Reading, context: Context, certificate: Certificate, domains: Sequence[Domain]
+) -> tuple[list[str], list[str]]:
+    """Of these domains, those that are served with it once it is stored, and those that have no certificate at all."""
+    others = [c for c in await tx.find(Certificate) if c.id != certificate.id]
+    shelf = shelve([*others, certificate])
+    served, bare = list[str](), list[str]()
+    for domain in domains:
+        fitting = [c for name in names_for(domain.domain) for c in shelf.get(name, ())]
+        chosen = choose(domain.domain, domain.tenant_id, fitting, context.base_domain, context.clock())
+        if chosen is None:
+            bare.append(domain.domain)
+        elif chosen.id == certificate.id:
+            served.append(domain.domain)
+    return sorted(served), sorted(bare)
+
+
+def _told(papers: Papers, served: Sequence[str]) -> JsonObject:
+    """What an event tells; no key, no PEM. `domains`: those that are served with it."""
     return {
+        "domains": list(served[:MOST_FIELDS]),
         "names": list(papers.names),
         "fingerprint": papers.fingerprint,
         "not_after": papers.not_after.isoformat(),
@@ -149,7 +181,8 @@ async def add_certificate(context: Context, request: CertificateRequest) -> Cert
         await _require_new(tx, tenant_id, papers.fingerprint)
         await tx.insert(certificate, chain=papers.chain, sealed_key=tx.sealed(papers.key))
         place = Place(tenant_id)
-        await context.event(tx, "certificate:add", place=place, object_id=certificate.id, data=_told(papers))
+        served, _ = await _fate(tx, context, certificate, domains)
+        await context.event(tx, "certificate:add", place=place, object_id=certificate.id, data=_told(papers, served))
         _wake(tx, certificate.id, domains)
     return CertificateView(certificate, (), now)
 
@@ -158,7 +191,10 @@ async def replace_certificate(
     context: Context, certificate_id: str, request: CertificateReplacement
 ) -> CertificateView:
     """Another certificate and key under the same id, checked as a new one. Connections go on; handshakes from the
-    edge's word on see the new one. The same again changes nothing."""
+    edge's word on see the new one. The same again changes nothing.
+
+    Raises `Conflict("certificate_loses")` where domains would be left without any, unless `force` is given.
+    """
     async with context.database.reading() as tx:
         found = await _changeable(tx, context, certificate_id)
     papers = await _read(context, request)
@@ -168,6 +204,12 @@ async def replace_certificate(
             raise NotFound("certificate_not_found", certificate=certificate_id)
         domains = await _covered_now(tx, context, found.tenant_id, papers, found.names)
         await _require_new(tx, found.tenant_id, papers.fingerprint, found.id)
+        after = replace(found, names=papers.names, not_before=papers.not_before, not_after=papers.not_after)
+        _, bare = await _fate(tx, context, found, domains)
+        served, lost = await _fate(tx, context, after, domains)
+        lost = [name for name in lost if name not in bare]
+        if lost and not request.force:
+            raise Conflict("certificate_loses", domains=_some(lost), names=_some(papers.names))
         changed = await tx.update(
             Certificate,
             found.id,
@@ -185,7 +227,7 @@ async def replace_certificate(
             sealed_key=tx.sealed(papers.key),
         )
         assert changed is not None  # it is held by this transaction
-        data = {**_told(papers), "before": found.fingerprint}
+        data = {**_told(papers, served), "before": found.fingerprint, "lost": lost[:MOST_FIELDS]}
         await context.event(tx, "certificate:replace", place=Place(found.tenant_id), object_id=found.id, data=data)
         _wake(tx, found.id, domains)
     return (await _views(context, [changed]))[0]

@@ -9,14 +9,18 @@ from gongfang.domain.policies import HttpsMode
 from gongfang.wire.models import Answer, Request
 
 
-class CertificateReplacement(Request):
+class CertificateUpload(Request):
     """PEM texts. Neither is shown again; the key is sealed at rest."""
 
     certificate: str = Field(max_length=1_000_000, description="PEM: the leaf and its intermediates, in any order")
     private_key: SecretStr = Field(max_length=1_000_000, description="PEM, not encrypted", json_schema_extra={})
 
 
-class CertificateRequest(CertificateReplacement):
+class CertificateReplacement(CertificateUpload):
+    force: bool = Field(default=False, description="Also where domains are left without a certificate by it")
+
+
+class CertificateRequest(CertificateUpload):
     tenant_id: str | None = Field(default=None, description="Absent: the only tenant, or the one called `default`")
     platform: bool = Field(
         default=False, description="The platform's own, for names under its base domain; by its administrators"

@@ -84,8 +84,15 @@ def test_never_another_tenants() -> None:
     platform = certificate("platform", f"*.{BASE}", "b.a.cn", tenant=None, days=900)
     assert chosen("b.a.cn", other, platform) is None
     assert chosen(f"x.{BASE}", other, platform) == "platform"
-    own = certificate("own", f"*.{BASE}", days=1)
+    own = certificate("own", f"x.{BASE}", days=1)
     assert chosen(f"x.{BASE}", other, platform, own) == "own"
+
+
+def test_a_tenants_wildcard_counts_for_nothing_under_the_base_domain() -> None:
+    wide = certificate("wide", f"*.{BASE}", days=900)
+    platform = certificate("platform", f"*.{BASE}", tenant=None, days=1)
+    assert chosen(f"x.{BASE}", wide, platform) == "platform"
+    assert chosen(f"x.{BASE}", wide) is None
 
 
 names = st.sampled_from(["a.cn", "b.a.cn", "*.a.cn", "*.b.a.cn", f"*.{BASE}", f"x.{BASE}", "c.cn"])
@@ -113,8 +120,13 @@ def test_the_choice_is_right_whatever_the_order(host: str, given_: list[Certific
     if found is not None:
         assert found.tenant_id in ("t", None) and any(covers(n, host) for n in found.names)
         assert found.tenant_id is not None or host.endswith(BASE)
+        assert found.tenant_id is None or not host.endswith(BASE) or host in found.names
         valid = [
-            c for c in given_ if c.tenant_id == "t" and c.not_after > NOW and any(covers(n, host) for n in c.names)
+            c
+            for c in given_
+            if c.tenant_id == "t"
+            and c.not_after > NOW
+            and any(n == host if host.endswith(BASE) else covers(n, host) for n in c.names)
         ]
         assert not valid or found.not_after > NOW
 

@@ -127,8 +127,13 @@ def show(session: Session, certificate: str) -> None:
 @click.argument("certificate")
 @_CHAIN
 @_KEY
-def replace(session: Session, certificate: str, chain: Path, key: Path) -> None:
-    changed = session.client.certificates.replace(certificate, _text(chain), _text(key))
+@click.option(
+    "--force",
+    is_flag=True,
+    help=t("Also where domains are left without a certificate by it.", "即使有域名因此失去证书也更换。"),
+)
+def replace(session: Session, certificate: str, chain: Path, key: Path, force: bool) -> None:
+    changed = session.client.certificates.replace(certificate, _text(chain), _text(key), force=force or None)
     session.show(changed, lambda: _table([changed]))
 
 

@@ -21,9 +21,11 @@ class Certificates(Resource):
     def get(self, certificate_id: str) -> CertificateOut:
         return self._get(f"/certificates/{part(certificate_id)}", CertificateOut)
 
-    def replace(self, certificate_id: str, certificate: str, private_key: str) -> CertificateOut:
-        """In place; no connection is dropped."""
-        body = {"certificate": certificate, "private_key": private_key}
+    def replace(
+        self, certificate_id: str, certificate: str, private_key: str, *, force: bool | None = None
+    ) -> CertificateOut:
+        """In place; no connection is dropped. `force`: also where domains are left without a certificate by it."""
+        body = given(certificate=certificate, private_key=private_key, force=force)
         answer = self._http.call("PUT", f"/certificates/{part(certificate_id)}", json=body)
         return CertificateOut.model_validate(answer.data)
 

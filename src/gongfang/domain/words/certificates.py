@@ -26,6 +26,26 @@ register(
             "wildcard stands for exactly one label.",
             "证书中的域名为 {names}，与租户的任何域名都不匹配。请先绑定域名（gongfang domains add）；通配符只匹配一级。",
         ),
+        "certificate_of_platforms_names": (
+            "It names {name}, and names under the base domain {base} are the platform's. A tenant's certificate may name "
+            "exactly the address of an app that has it now; a wildcard takes an administrator of the platform, "
+            "with --platform.",
+            "证书含有 {name}，而基础域名 {base} 之下的名称归平台所有。租户证书只能精确写明应用现有的地址；通配符证书须由平台管理员以 --platform 上传。",
+        ),
+        "domain_of_platform": (
+            "{domain} lies under the platform's base domain {base}: an app gets its address there by its name, and others "
+            "take an administrator of the platform. Name an app so, or bind a domain of your own.",
+            "{domain} 位于平台基础域名 {base} 之下：应用按名称自动获得该处地址，其他名称须由平台管理员登记。请以此命名应用，或绑定自有域名。",
+        ),
+        "default_domain_taken": (
+            "{wanted} is taken already, so the address of this app is {domain}.",
+            "{wanted} 已被占用，本应用的地址为 {domain}。",
+        ),
+        "certificate_loses": (
+            "{domains} would have no certificate any more: this one names {names}. Upload it beside the old one "
+            "(`gongfang certificates add`), or give force (--force) if that is meant.",
+            "更换后 {domains} 将没有证书（新证书的域名为 {names}）。请另行上传（gongfang certificates add），确需如此请用 force（--force）。",
+        ),
         "certificate_not_of_base": (
             "It names {names}, and none lies under the platform's base domain {base}. A certificate of the platform is "
             "usually one for *.{base}.",
