@@ -1,7 +1,7 @@
 """Domains and their filing numbers: one spelling, one tenant, one app at a time (5.1(10) to 5.1(12)); and the tree."""
 
 from gongfang.domain.values import JsonObject
-from tests.api.conftest import Api, World, envelope, new_name
+from tests.api.conftest import BASE_DOMAIN, Api, World, envelope, new_name
 
 
 def new_app(client: Api, **more: object) -> JsonObject:
@@ -57,6 +57,23 @@ def test_the_default_address_goes_with_its_app(admin: Api) -> None:
     assert admin.code("DELETE", f"/domains/{default['id']}", 409) == "domain_is_default"
     admin.data("DELETE", f"/apps/{app['id']}/domains/{default['id']}")
     assert admin.data("PUT", f"/apps/{app['id']}/domains/{default['id']}")["status"] == "pending"
+
+
+def test_names_under_the_base_domain_are_the_apps_own(world: World, admin: Api) -> None:
+    space = admin.data("POST", "/spaces", 201, json={"name": new_name("s")})["id"]
+    _, operator = world.user([{"role": "operator", "level": "space", "scope_id": space}])
+    name = new_name("a")
+    host = f"{name}.{BASE_DOMAIN}"
+    assert operator.code("POST", "/domains", 403, json={"domain": host.upper()}) == "domain_of_platform"
+    made = {"name": new_name("a"), "space_id": space}
+    assert operator.code("POST", "/apps", 403, json={**made, "domain": host}) == "domain_of_platform"
+    app = operator.data("POST", "/apps", 201, json={"name": name, "space_id": space})
+    assert app["domain"] == host and app["note"] is None
+    assert operator.data("POST", "/domains", 201, json={"domain": host, "app_id": app["id"]})["app_id"] == app["id"]
+    given = admin.data("POST", "/domains", 201, json={"domain": f"{new_name('b')}.{BASE_DOMAIN}"})["domain"]
+    late = new_app(admin, name=given.partition(".")[0])
+    assert late["domain"] != given
+    assert given in late["note"] and late["domain"] in late["note"]
 
 
 def test_only_web_apps_have_domains(admin: Api) -> None:

@@ -121,7 +121,17 @@ def app_out(
         observed_generation=app.observed_generation,
         created_at=app.created_at,
         updated_at=app.updated_at,
+        note=_note(view, language),
     )
+
+
+def _note(view: AppView, language: Language) -> str | None:
+    """Says so where the app's default address is not its name's, which something else had when it was made."""
+    default = next((d.domain for d in view.domains if d.default), None)
+    if default is None or default.partition(".")[0] == view.app.name:
+        return None
+    wanted = f"{view.app.name}.{default.partition('.')[2]}"
+    return words("default_domain_taken", {"wanted": wanted, "domain": default}, language)
 
 
 def _wanted(app: App) -> int:

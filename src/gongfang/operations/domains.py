@@ -120,8 +120,14 @@ async def _attach(tx: Writing, context: Context, domain: Domain, app: App) -> Do
 
 
 async def _register(tx: Writing, context: Context, name: str, icp_number: str | None, tenant_id: str) -> Domain:
-    """A new domain of the tenant, or the tenant's own one of this name, with its filing number brought up to date."""
+    """A new domain of the tenant, or the tenant's own one of this name, with its filing number brought up to date.
+
+    Raises `Forbidden("domain_of_platform")`: new names under the base domain are the apps' default addresses, and an
+    administrator's of the platform to give by hand. Else whoever is first would have the address of another's app.
+    """
     found = await tx.find(Domain, domain=name, limit=1)
+    if not found and under(name, context.base_domain) and not context.caller.may(Permission.tree_write, Place()):
+        raise Forbidden("domain_of_platform", domain=name, base=context.base_domain)
     if found and found[0].tenant_id != tenant_id:
         raise Conflict("domain_taken", domain=name)
     if not found:

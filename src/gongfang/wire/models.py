@@ -351,6 +351,7 @@ class AppOut(Answer):
     observed_generation: int
     created_at: datetime
     updated_at: datetime
+    note: str | None = Field(default=None, description="What is unexpected: its own name was taken as an address")
 
 
 class PackageOut(Answer):

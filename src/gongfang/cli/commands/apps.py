@@ -269,6 +269,7 @@ def describe(app: AppOut) -> None:
             (t("Ready", "就绪"), ready(app)),
             (t("Release", "发布"), _release(app)),
             (t("Address", "地址"), app.url),
+            (t("Note", "提示"), app.note),
             (t("Domains", "域名"), ", ".join(f"{r.domain} ({render.word(r.status)})" for r in app.routes) or None),
             (t("Labels", "标签"), ", ".join(f"{key}={value}" for key, value in app.labels.items()) or None),
             (t("Created", "创建时间"), render.when(app.created_at)),
