@@ -12,7 +12,7 @@ from gongfang.domain.webhooks import Sent, Webhook
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.sender import WebhookSender
 from gongfang.reconcile.webhooks import Webhooks
-from tests.api.conftest import Api, World, new_name
+from tests.api.conftest import Api, World, envelope, new_name
 from tests.api.one_of_everything import Place
 from tests.api.receiver import Receiver, genuine, receiving
 
@@ -216,7 +216,7 @@ def test_a_test_says_what_went_wrong(place: Place) -> None:
         port = taken.getsockname()[1]
     hook = new_hook(place, f"http://127.0.0.1:{port}/", enabled=False)
     answer = place.admin.data("POST", f"/webhooks/{hook['id']}/test")
-    assert (answer["delivered"], answer["status"], answer["reason"]["code"]) == (False, None, "webhook_unreachable")
+    assert (answer["delivered"], answer["status"], answer["reason"]["code"]) == (False, None, "webhook_refused")
 
 
 def test_what_is_refused(place: Place, admin: Api) -> None:
@@ -238,6 +238,10 @@ def test_what_is_refused(place: Place, admin: Api) -> None:
     assert code(secret="whsec_c2hvcnQ=") == ("validation_failed", "secret")
     assert code(secret="plain") == ("validation_failed", "secret")
     assert code(tags=[])[0] == code(tags=["A"])[0] == code(tags=["a*b"])[0] == "validation_failed"
+    never = envelope(admin.post("/webhooks", json={"url": "http://127.0.0.1:9/", "tags": ["*", "app:creat"]}), 422)
+    assert never["details"][0]["field"] == "tags.1" and "app:create" in never["details"][0]["message"]
+    wrong = envelope(admin.post("/webhooks", json={"url": "mes.example.com/events"}), 422)["details"][0]["message"]
+    assert "https://" in wrong and "^" not in wrong
     assert admin.code("GET", "/webhooks/whk_none", 404) == "webhook_not_found"
     body = {"url": "http://127.0.0.1:9/", "level": "platform", "scope_id": "x"}
     assert admin.code("POST", "/webhooks", 422, json=body) == "validation_failed"

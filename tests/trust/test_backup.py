@@ -88,6 +88,12 @@ def test_from_a_running_platform_to_another_home(source: Platform, elsewhere: Pl
     # The original goes on beside it: the restored one must not take the other's instances for its own.
     done = elsewhere.cli("restore", str(file), "--passphrase-file", str(word), timeout=250)
     assert "Apps that run again: 2 of 2" in done.stdout
+    (told,) = source.json("events", "--tag", "platform:backup:made")
+    assert told["data"]["file"] == str(file) and told["data"]["encrypted"] is True
+    assert told["data"]["parts"] == made["parts"] and told["data"]["size"] == made["size"]
+    (back,) = elsewhere.json("events", "--tag", "platform:restored")
+    assert back["actor_name"] == told["actor_name"] != "platform"
+    assert back["data"]["backup_of"] == told["data"]["backup_of"] and back["data"]["backup_host"]
     assert elsewhere.get("one.other.localhost")[2] == b"v2 0 first"
     assert elsewhere.get("two.other.localhost")[2] == b"v2 0 "
     assert elsewhere.get("line3.example.cn")[2] == b"v2 0 first"

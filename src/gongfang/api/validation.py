@@ -5,7 +5,8 @@ from typing import Any, cast
 
 from gongfang.domain.errors import FieldError, GongfangError, Invalid
 from gongfang.domain.messages import CATALOGUE
-from gongfang.wire.models import NAME_PATTERN
+from gongfang.wire.models import NAME_PATTERN, USER_NAME_PATTERN
+from gongfang.wire.webhooks import TAG_PATTERN, URL_PATTERN
 
 
 class Malformed(GongfangError):
@@ -21,7 +22,12 @@ class WrongType(GongfangError):
 
 
 _PLACES = ("body", "query", "path", "header", "cookie")
-_PATTERN_CODES = {NAME_PATTERN: "v_app_name"}  # patterns that have words of their own
+_PATTERN_CODES = {
+    NAME_PATTERN: "v_app_name",
+    USER_NAME_PATTERN: "v_user_name",
+    URL_PATTERN: "webhook_url_invalid",
+    TAG_PATTERN: "webhook_tag_invalid",
+}  # patterns that have words of their own
 _MOST = 50  # findings told; a hostile body may have a million
 
 

@@ -5,12 +5,14 @@ by those who administer or operate the place. Whoever may read the place's event
 the host, since the rest of an address may be what lets in.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
 from gongfang.domain.ids import new_id
+from gongfang.domain.tags import known, nearest
 from gongfang.domain.values import Level, Organization, Permission, Place, Space, Tenant
 from gongfang.domain.webhooks import Delivery, Sent, Webhook, fault_of_url, fresh_secret, secret_bytes, why
 from gongfang.operations.context import Context
@@ -32,6 +34,7 @@ async def create_webhook(context: Context, request: WebhookRequest, *, private: 
     """
     _check_url(request.url, private)
     secret = _checked_secret(request.secret.get_secret_value()) if request.secret else fresh_secret()
+    tags = _checked_tags(request.tags)
     position, _ = await context.database.settled()
     async with context.database.writing() as tx:
         place, place_key = await _place(tx, context, request.level, request.scope_id)
@@ -50,7 +53,7 @@ async def create_webhook(context: Context, request: WebhookRequest, *, private: 
             name=request.name,
             url=request.url,
             secret=secret,
-            tags=tuple(dict.fromkeys(request.tags)),
+            tags=tags,
             enabled=request.enabled,
             created_at=context.clock(),
             created_by=context.caller.user.name,
@@ -60,6 +63,13 @@ async def create_webhook(context: Context, request: WebhookRequest, *, private: 
         await context.event(tx, "webhook:create", place=place, object_id=webhook.id)
         tx.wake("webhook", webhook.id)
         return webhook
+
+
+def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    for number, pattern in enumerate(tags):
+        if not known(pattern):
+            raise invalid_field(f"tags.{number}", "webhook_tag_unknown", tag=pattern, nearest=nearest(pattern))
+    return tuple(dict.fromkeys(tags))
 
 
 def _check_url(url: str, private: bool) -> None:
@@ -129,7 +139,7 @@ async def change_webhook(context: Context, webhook_id: str, change: WebhookChang
     if change.secret is not None:
         changes["secret"] = _checked_secret(change.secret.get_secret_value())
     if change.tags is not None:
-        changes["tags"] = tuple(dict.fromkeys(change.tags))
+        changes["tags"] = _checked_tags(change.tags)
     if change.name is not None:
         changes["name"] = change.name
     async with context.database.writing() as tx:
@@ -139,6 +149,8 @@ async def change_webhook(context: Context, webhook_id: str, change: WebhookChang
             raise NotFound("webhook_not_found", webhook=webhook_id)
         if change.enabled is not None:
             changes["enabled"] = change.enabled
+            if not change.enabled:
+                changes["next_attempt_at"] = None
             if change.enabled:
                 changes |= {"attempts": 0, "failing_since": None, "next_attempt_at": None, "reason": None}
         changed = await tx.update(Webhook, webhook.id, **changes) if changes else webhook

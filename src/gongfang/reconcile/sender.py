@@ -10,11 +10,13 @@ characters are kept. Everything together may take `TIMEOUT_S`.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpcore2
 
@@ -123,7 +125,7 @@ class WebhookSender:
         except AddressRefused as error:
             return Sent(None, took(), Reason("webhook_address_refused", {"host": str(error)}))
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError, ValueError) as error:
-            return Sent(None, took(), Reason("webhook_unreachable", {"what": _words(error)}))
+            return Sent(None, took(), _why(error, webhook.url))
         return Sent(status, took(), response=excerpt)
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
@@ -137,6 +139,39 @@ class WebhookSender:
             return response.status, "".join(c for c in text if c.isprintable() or c in "\n\t")[:EXCERPT]
 
 
-def _words(error: Exception) -> str:
+_KINDS = (
+    (ConnectionRefusedError, "webhook_refused"),
+    (BrokenPipeError, "webhook_broken_off"),
+    (ConnectionResetError, "webhook_broken_off"),
+    (httpcore2.RemoteProtocolError, "webhook_broken_off"),
+    (httpcore2.ReadError, "webhook_broken_off"),
+)
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
+
+def _why(error: Exception, url: str) -> Reason:
+    """The words of a failure: of what lies deepest of its causes, what is commonest, else what the machine says."""
+    causes: list[BaseException] = []
+    todo: list[BaseException] = [error]
+    while todo and len(causes) < 20:
+        each = todo.pop()
+        causes.append(each)
+        todo += [e for e in (each.__cause__, each.__context__) if e is not None and e not in causes]
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Reason("webhook_certificate", {"what": cause.verify_message})
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return Reason("webhook_no_tls", {"what": cause.reason or _words(cause)})
+        if isinstance(cause, socket.gaierror):
+            return Reason("webhook_name_unknown", {"host": urlsplit(url).hostname or url})
+        if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
+            return Reason("webhook_no_route", {})
+    for kind, code in _KINDS:
+        if any(isinstance(cause, kind) for cause in causes):
+            return Reason(code, {})
+    return Reason("webhook_unreachable", {"what": _words(error)})
+
+
+def _words(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     return "".join(c for c in text if c.isprintable())[:200]

@@ -9,6 +9,7 @@ from gongfang.state.audited import EventForgotten
 from gongfang.state.crypto import Keyring
 from gongfang.state.database import Database, Reading, Writing
 from gongfang.state.hub import Hub, Wake
+from gongfang.state.noting import note_event
 from gongfang.state.records import CertificatePapers, Idempotent, LoginRecord, Scope
 from gongfang.state.schema import migrate, reachable, schema_differences
 
@@ -25,6 +26,7 @@ __all__ = [
     "Wake",
     "Writing",
     "migrate",
+    "note_event",
     "reachable",
     "schema_differences",
 ]

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from gongfang.domain.errors import Conflict, Unavailable
+from gongfang.state import eventlog
 from gongfang.state.blobrefs import REFERENCES
 from gongfang.state.schema import upgrade_to
 
@@ -180,6 +181,10 @@ class Load:
                 await self._driver.execute(
                     "SELECT setval($1::text::regclass, $2::bigint, $3::boolean)", name, each.last, each.called
                 )
+
+    async def note(self, event: Mapping[str, Any]) -> None:
+        """One event more, after `settle` has brought the log's table up to date."""
+        await self._connection.execute(eventlog.INSERT, eventlog.row_of(event))
 
     async def settle(self, *, old_base: str, new_base: str) -> None:
         """Brings the schema up to date, and forgets what was true of the other machine only: no instance runs, and

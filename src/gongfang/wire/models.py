@@ -55,6 +55,7 @@ SeenText = Annotated[str, AfterValidator(_seen)]
 
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+USER_NAME_PATTERN = r"^[a-z0-9][a-z0-9._@-]{0,62}$"
 Name = Annotated[
     str,
     StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=63),
@@ -157,7 +158,7 @@ class RoleOut(Answer):
 
 
 class UserRequest(Request):
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]{0,62}$")]
+    name: Annotated[str, StringConstraints(pattern=USER_NAME_PATTERN)]
     password: SecretStr = Field(min_length=10, max_length=1024)
     display_name: SeenText = Field(default="", max_length=128)
     roles: list[RoleRequest] = Field(default_factory=list[RoleRequest], max_length=100)

@@ -8,14 +8,17 @@ from pydantic import Field, SecretStr, StringConstraints
 from gongfang.domain.values import Level
 from gongfang.wire.models import Answer, ReasonOut, Request
 
+TAG_PATTERN = r"^(\*|[a-z][a-z0-9_:.-]{0,62}\*?)$"
+URL_PATTERN = r"^https?://[\x21-\x7e]+$"
+
 TagPattern = Annotated[
     str,
-    StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_:.-]{0,62}\*?)$", max_length=64),
+    StringConstraints(pattern=TAG_PATTERN, max_length=64),
     Field(examples=["app:*"], description="A tag, the beginning of one with `*`, or `*`"),
 ]
 Tags = Annotated[list[TagPattern], Field(min_length=1, max_length=50)]
 WebhookName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=64)]
-Url = Annotated[str, StringConstraints(min_length=8, max_length=2048, pattern=r"^https?://[\x21-\x7e]+$")]
+Url = Annotated[str, StringConstraints(min_length=8, max_length=2048, pattern=URL_PATTERN)]
 
 
 class WebhookRequest(Request):

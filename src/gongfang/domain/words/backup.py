@@ -26,6 +26,11 @@ register(
             "{home} 中没有运行中的平台；备份需要平台正在运行：gongfang up --detach。"
             "若使用外部数据库，请像 `up` 时一样设置 GONGFANG_DATABASE_URL。",
         ),
+        "backup_not_noted": (
+            "The backup is whole, but the platform's log of events could not be given its {tag}: the database went away. "
+            "Note it by hand, or make the backup again.",
+            "备份完整，但数据库已断开，事件日志中未能写入 {tag}。请人工记录，或重新备份。",
+        ),
         "backup_no_schema": (
             "The database holds no platform yet; start it once with: gongfang up --detach",
             "数据库中还没有平台数据；请先启动一次：gongfang up --detach",

@@ -5,12 +5,13 @@ from gongfang.domain.messages import register
 register(
     {
         "webhook_not_found": (
-            "There is no webhook {webhook}; GET /webhooks lists those you may see.",
-            "没有 Webhook {webhook}；可用 GET /webhooks 查看您有权查看的 Webhook。",
+            "There is no webhook {webhook}; `gongfang webhooks` (GET /webhooks) lists those you may see.",
+            "没有 Webhook {webhook}；可用 gongfang webhooks（GET /webhooks）查看您有权查看的 Webhook。",
         ),
         "webhook_url_invalid": (
-            "This is no address to send to; give one such as https://example.com/events, without a fragment.",
-            "地址无效；请填写类似 https://example.com/events 的地址，不带 # 片段。",
+            "This is no address to send to: it begins with http:// or https://, in ASCII without spaces and without a #part, such as "
+            "https://mes.example.com/events.",
+            "地址无效：须以 http:// 或 https:// 开头，为不含空格和 # 片段的 ASCII 文本，例如 https://mes.example.com/events。",
         ),
         "webhook_url_userinfo": (
             "The address holds a user name or password; the signature says who sends, so leave them out.",
@@ -27,6 +28,36 @@ register(
         "webhook_tag_invalid": (
             "A tag is such as app:create; app:* means all that begin so, and * everything.",
             "标签形如 app:create；app:* 匹配所有以此开头的标签，* 匹配全部。",
+        ),
+        "webhook_tag_unknown": (
+            "No event has a tag that fits {tag}, so nothing would ever be sent. Did you mean {nearest}? docs/events.md lists "
+            "the tags.",
+            "没有与 {tag} 匹配的事件标签，永远不会推送。是否为 {nearest}？标签列表见 docs/events.md。",
+        ),
+        "webhook_refused": (
+            "Nothing listens at the receiver's address (connection refused); check the port and that it runs.",
+            "接收方地址上没有服务（连接被拒绝）；请检查端口以及接收方是否在运行。",
+        ),
+        "webhook_name_unknown": (
+            "The receiver's name {host} is not known to this machine's DNS; check its spelling, or ask your network's people.",
+            "本机 DNS 无法解析接收方域名 {host}；请检查拼写或联系网络管理员。",
+        ),
+        "webhook_no_route": (
+            "This machine has no way to the receiver (network unreachable); check the network and the firewall.",
+            "本机无法到达接收方（网络不可达）；请检查网络和防火墙。",
+        ),
+        "webhook_broken_off": (
+            "The receiver broke the connection off before it answered; look at its log.",
+            "接收方在应答前断开了连接；请查看接收方日志。",
+        ),
+        "webhook_certificate": (
+            "The receiver's certificate is not believed ({what}); it must be valid, for this name, and of an authority that "
+            "this machine trusts.",
+            "接收方的证书不受信任（{what}）；证书须在有效期内、与域名相符，并由本机信任的机构签发。",
+        ),
+        "webhook_no_tls": (
+            "HTTPS with the receiver fails ({what}); check that it speaks HTTPS at this port.",
+            "与接收方的 HTTPS 握手失败（{what}）；请确认该端口提供 HTTPS。",
         ),
         "webhook_scope_level": (
             "Give scope_id for a tenant, organisation or space, and none for the platform.",

@@ -60,6 +60,7 @@ class Header:
     base_domain: str
     tables: list[tuple[str, list[str]]]
     blobs: int
+    host: str = ""  # name of the machine; older backups tell none
 
     @staticmethod
     def read(data: bytes) -> "Header":
@@ -77,6 +78,7 @@ class Header:
                 str(found["base_domain"]),
                 [(str(name), [str(c) for c in columns]) for name, columns in found["tables"]],
                 int(found["blobs"]),
+                str(found.get("host", ""))[:64],
             )
         except (ValueError, KeyError, TypeError) as error:
             raise Invalid("backup_damaged", what=f"{HEADER}: {error}") from None

@@ -15,9 +15,11 @@ from gongfang.client import Client, ClientError
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Conflict, GongfangError, Invalid, Unavailable
 from gongfang.domain.messages import words
+from gongfang.domain.values import JsonObject
 from gongfang.main.backup import restore as restoring
 from gongfang.main.backup.archive import Manifest
 from gongfang.main.backup.database import outside_url
+from gongfang.main.backup.noting import BACKUP_MADE, backup_made
 from gongfang.main.backup.write import Say, Source, write_backup
 from gongfang.main.embedded import database_url
 from gongfang.main.guard import Guard
@@ -25,6 +27,7 @@ from gongfang.main.home import Home
 from gongfang.main.process import complain, read_settings, up
 from gongfang.main.terminal import language
 from gongfang.settings import Settings
+from gongfang.state import note_event
 
 APPS_TIMEOUT_S = 600.0
 _LEAST_PASSPHRASE = 8
@@ -71,13 +74,24 @@ def backup(file: str | None, *, passphrase_file: str | None, as_json: bool) -> i
             guard=Guard(home.guard),
         )
         manifest = asyncio.run(_write(source, target, _passphrase(passphrase_file), say))
+        noted = _note(source, backup_made(manifest, target, encrypted=passphrase_file is not None), say)
     except GongfangError as error:
         return complain(error)
     size = target.stat().st_size
     say("backup_made", {"file": str(target), "mb": size >> 20, "parts": len(manifest.parts)})
     if passphrase_file is None:
         say("backup_not_secret", {})
-    return _report(manifest, target, as_json, say)
+    return _report(manifest, target, as_json, say) or (0 if noted else 1)
+
+
+def _note(source: Source, event: JsonObject, say: Say) -> bool:
+    """Whether the log has the event; the backup is whole either way, so it stays, and what is missing is said."""
+    try:
+        asyncio.run(note_event(source.database_url, event))
+    except GongfangError:
+        say("backup_not_noted", {"tag": BACKUP_MADE})
+        return False
+    return True
 
 
 async def _write(source: Source, target: Path, passphrase: bytes | None, say: Say) -> Manifest:

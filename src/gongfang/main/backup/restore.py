@@ -21,6 +21,7 @@ from typing import BinaryIO
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
 from gongfang.main.backup import archive
 from gongfang.main.backup.archive import Manifest, Readable
+from gongfang.main.backup.noting import restored
 from gongfang.main.backup.parts import may_be_restored
 from gongfang.main.home import Home
 from gongfang.settings import Settings
@@ -115,6 +116,7 @@ async def _fill(
         if load is not None:
             await load.sequences([DumpedSequence(**each) for each in manifest.more.get("sequences", ())])
             await load.settle(old_base=manifest.header.base_domain, new_base=settings.base_domain)
+            await load.note(restored(manifest.header, path))
 
 
 async def _pour(

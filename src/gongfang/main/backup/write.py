@@ -7,6 +7,7 @@ stored. So the whole is as of the moment at which the snapshot was taken.
 
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -88,6 +89,7 @@ async def _write(source: Source, taken: Snapshot, file: BinaryIO, passphrase: by
         base_domain=source.base_domain,
         tables=[(table.name, list(table.columns)) for table in taken.tables],
         blobs=len(taken.blobs),
+        host=socket.gethostname()[:64],
     )
     archive = ArchiveWriter(file, header, passphrase)
     say("backup_database", {"tables": len(taken.tables)})
