@@ -67,6 +67,28 @@ def test_five_failures_lock_and_tell_nothing(world: World, admin: Api) -> None:
     assert "correct horse" not in str(failed)
 
 
+def test_a_lock_is_shown_to_who_may_write_the_user_and_ended(world: World, admin: Api) -> None:
+    name = new_name("locked")
+    made = {"name": name, "password": "correct horse battery", "roles": [{"role": "developer", "level": "tenant"}]}
+    user = admin.data("POST", "/users", 201, json=made)
+    assert user["locked_until"] is None
+    anybody = world.client(None)
+    right = {"username": name, "password": made["password"]}
+    for _ in range(5):
+        anybody.code("POST", "/auth/login", 401, json={**right, "password": "wrong"})
+    path = f"/users/{user['id']}"
+    assert admin.data("GET", path)["locked_until"] is not None
+    listed = {u["name"]: u["locked_until"] for u in admin.data("GET", "/users?limit=500")["items"]}
+    assert listed[name] is not None and listed["admin"] is None
+    _, supervisor = world.user([{"role": "supervisor", "level": "platform"}])
+    assert supervisor.data("GET", path)["locked_until"] is None
+    assert supervisor.code("PATCH", path, 403, json={"unlock": True}) == "forbidden"
+    assert admin.data("PATCH", path, json={"unlock": True})["locked_until"] is None
+    assert anybody.data("POST", "/auth/login", 201, json=right)["token"]
+    (event,) = [e for e in admin.data("GET", "/events?tag=user:change")["items"] if e["object_id"] == user["id"]]
+    assert event["data"] == {"unlocked": True}
+
+
 def test_a_new_password_ends_a_lock(world: World, admin: Api) -> None:
     name = new_name("relock")
     user = admin.data("POST", "/users", 201, json={"name": name, "password": "correct horse"})

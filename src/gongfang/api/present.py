@@ -1,6 +1,7 @@
 """Domain values and views as the models of the wire, in a language. Pure: what is shown was gathered before."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 
 from gongfang.domain.errors import Reason
@@ -224,7 +225,7 @@ def task_out(task: Task, language: Language) -> wire.TaskOut:
     )
 
 
-def user_out(user: User) -> wire.UserOut:
+def user_out(user: User, locked_until: datetime | None = None) -> wire.UserOut:
     return wire.UserOut(
         id=user.id,
         name=user.name,
@@ -232,6 +233,7 @@ def user_out(user: User) -> wire.UserOut:
         disabled=user.disabled,
         created_at=user.created_at,
         roles=[wire.RoleOut.model_validate(binding) for binding in user.bindings],
+        locked_until=locked_until,
     )
 
 

@@ -5,7 +5,14 @@ from typing import Any, cast
 
 from gongfang.domain.errors import FieldError, GongfangError, Invalid
 from gongfang.domain.messages import CATALOGUE
-from gongfang.wire.models import NAME_PATTERN, USER_NAME_PATTERN
+from gongfang.wire.models import (
+    LABEL_PATTERN,
+    NAME_PATTERN,
+    PLACE_PATTERN,
+    PROCESS_PATTERN,
+    USER_NAME_PATTERN,
+    VARIABLE_PATTERN,
+)
 from gongfang.wire.webhooks import TAG_PATTERN, URL_PATTERN
 
 
@@ -25,6 +32,10 @@ _PLACES = ("body", "query", "path", "header", "cookie")
 _PATTERN_CODES = {
     NAME_PATTERN: "v_app_name",
     USER_NAME_PATTERN: "v_user_name",
+    PROCESS_PATTERN: "v_process_name",
+    VARIABLE_PATTERN: "v_variable_name",
+    PLACE_PATTERN: "v_place_name",
+    LABEL_PATTERN: "v_label_key",
     URL_PATTERN: "webhook_url_invalid",
     TAG_PATTERN: "webhook_tag_invalid",
 }  # patterns that have words of their own
@@ -50,6 +61,11 @@ def field_error(finding: Mapping[str, Any]) -> FieldError:
     code = _PATTERN_CODES.get(str(context.get("pattern")), f"v_{finding['type']}")
     if code == "v_too_short" and isinstance(finding.get("input"), str):
         code = "v_string_too_short"  # a secret string is none to pydantic
+    parts = [part for part in finding["loc"] if part not in _PLACES]
+    if code == "v_enum" and parts and parts[0] == "scopes":
+        code, context = "v_token_scope", {**context, "given": str(finding.get("input"))[:60]}
+    elif parts == ["expires_in_s"] and code in ("v_greater_than_equal", "v_less_than_equal"):
+        code = "v_lifetime"
     if code not in CATALOGUE:
         return FieldError(_path(finding["loc"]), "v_other", {"detail": str(finding.get("msg", finding["type"]))})
     return FieldError(_path(finding["loc"]), code, context)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
+from gongfang.domain.counts import Inside
 from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, invalid_field
 from gongfang.domain.ids import new_id
 from gongfang.domain.names import skeleton
@@ -256,14 +257,7 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
         await tx.lock(noun, key)
         inside = await _inside(tx, node)
         if any(inside.values()):
-            raise Conflict(
-                "not_empty",
-                name=node.name,
-                organizations=inside.get("organizations", 0),
-                spaces=inside.get("spaces", 0),
-                apps=inside.get("apps", 0),
-                domains=inside.get("domains", 0),
-            )
+            raise Conflict("not_empty", name=node.name, inside=Inside(inside))
         await tx.delete(RoleBinding, level=LEVELS[noun], scope_id=key)
         await tx.delete(Quota, id=key)
         await tx.delete(noun, id=key)

@@ -12,8 +12,9 @@ A new password ends the tokens that came from a log-in, but for the one that cal
 hang on them, unless `end_tokens` asks for their end, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
 from gongfang.domain.ids import new_id
@@ -62,6 +63,16 @@ async def list_users(context: Context, *, after: str | None = None, limit: int =
         ids = {b.user_id for b in bindings} | {context.caller.user.id}
         found = await tx.find(User, id=ids, after=after, limit=limit)
         return [_shown(context, user, places) for user in found]
+
+
+async def locks(context: Context, users: Sequence[User]) -> Mapping[str, datetime]:
+    """Of these users, those whom failed log-ins keep out, and until when: told to those who may write them."""
+    scope = context.caller.scope(Permission.user_write)
+    async with context.database.reading() as tx:
+        if not scope.everything:
+            places = await _places_below(tx, scope)
+            users = [u for u in users if any(b.scope_id in places for b in u.bindings)]
+        return await tx.locks({u.id: hash_name(u.name) for u in users}, context.clock()) if users else {}
 
 
 def _shown(context: Context, user: User, places: set[str]) -> User:
@@ -146,7 +157,7 @@ async def _again(tx: Reading, user_id: str) -> User:
 async def change_user(context: Context, user_id: str, change: UserChange) -> User:
     """Display name, password, disabled or not. Everybody may change the first two of themselves.
 
-    A new password also ends a lock after failed log-ins, and the tokens of log-ins. Raises
+    A new password (or `unlock`) also ends a lock after failed log-ins, and the tokens of log-ins. Raises
     `Conflict("last_administrator")`, `Invalid` where the password is easily guessed.
     """
     password = change.password.get_secret_value() if change.password else None
@@ -180,12 +191,14 @@ async def change_user(context: Context, user_id: str, change: UserChange) -> Use
             await tx.update(User, user.id, **changes)
         if password_hash is not None:
             await tx.set_password(user.id, password_hash)
+        if password_hash is not None or change.unlock:
             await tx.note_login(user.id, failed=0, locked_until=None)
             await tx.forget_login_failures(name_hash=hash_name(user.name))
         ended = await _end_tokens(tx, context, user, password=password_hash is not None, every=change.end_tokens)
         data = {
             **changes,
             **({"password": "***"} if password_hash else {}),
+            **({"unlocked": True} if change.unlock else {}),
             **({"tokens_ended": ended} if ended else {}),
         }
         await context.event(tx, "user:change", object_id=user.id, data=data)

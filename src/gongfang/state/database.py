@@ -288,6 +288,17 @@ class Reading:
         )[0]
         return LoginRecord(user, row["password_hash"], row["failed_logins"], row["locked_until"])
 
+    async def locks(self, users: Mapping[str, str], now: datetime) -> dict[str, datetime]:
+        """Of users (id: hash of the name), those locked after failed log-ins, for a source or for all; until when."""
+        found: dict[str, datetime] = {
+            r["id"]: r["until"] for r in await self._rows(statements.locked_users(users, now))
+        }
+        until = {r["name_hash"]: r["until"] for r in await self._rows(statements.locked_names(users.values(), now))}
+        for user_id, name_hash in users.items():
+            if name_hash in until:
+                found[user_id] = max(until[name_hash], found.get(user_id, until[name_hash]))
+        return found
+
     async def certificate_papers(self, ids: Iterable[str]) -> dict[str, CertificatePapers]:
         """Chains and opened keys, for the edge alone."""
         table = tables.certificates

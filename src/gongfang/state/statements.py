@@ -1,5 +1,6 @@
 """Questions that are more than equality, as statements; `database` asks them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +42,24 @@ def login_failures(name_hash: str, source: str) -> Any:
         select(table.c.failed, table.c.locked_until)
         .where(table.c.name_hash == name_hash, table.c.source == source)
         .with_for_update()
+    )
+
+
+def locked_names(name_hashes: Iterable[str], now: datetime) -> Any:
+    """Of these names, those that some source may not log in with just now, and until when the longest of them."""
+    table = tables.login_failures
+    return (
+        select(table.c.name_hash, func.max(table.c.locked_until).label("until"))
+        .where(table.c.name_hash.in_(list(name_hashes)), table.c.locked_until > now)
+        .group_by(table.c.name_hash)
+    )
+
+
+def locked_users(ids: Iterable[str], now: datetime) -> Any:
+    """Of these users, those that are locked for everybody."""
+    table = tables.users
+    return select(table.c.id, table.c.locked_until.label("until")).where(
+        table.c.id.in_(list(ids)), table.c.locked_until > now
     )
 
 

@@ -55,6 +55,10 @@ SeenText = Annotated[str, AfterValidator(_seen)]
 
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+PROCESS_PATTERN = r"^[a-z][a-z0-9_-]{0,30}$"
+VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
+PLACE_PATTERN = r"^[^\s/\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,62}$"
+LABEL_PATTERN = r"^[a-z0-9A-Z]([a-z0-9A-Z._/-]{0,61}[a-z0-9A-Z])?$"
 USER_NAME_PATTERN = r"^[a-z0-9][a-z0-9._@-]{0,62}$"
 Name = Annotated[
     str,
@@ -63,14 +67,14 @@ Name = Annotated[
 ]
 TreeName = Annotated[
     str,
-    StringConstraints(pattern=r"^[^\s/\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,62}$", strip_whitespace=True),
+    StringConstraints(pattern=PLACE_PATTERN, strip_whitespace=True),
     AfterValidator(_seen),
     Field(description="1-63 characters, no slashes or control characters", examples=["suzhou-plant"]),
 ]
-LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9A-Z]([a-z0-9A-Z._/-]{0,61}[a-z0-9A-Z])?$")]
+LabelKey = Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]
 LabelValue = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f,]*$")]
-ProcessName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,30}$"), Field(examples=["web"])]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"), Field(examples=["LINE"])]
+ProcessName = Annotated[str, StringConstraints(pattern=PROCESS_PATTERN), Field(examples=["web"])]
+VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_PATTERN), Field(examples=["LINE"])]
 VariableValue = Annotated[str, StringConstraints(max_length=32768, pattern=r"^[^\x00]*$")]
 MemoryMb = Annotated[int, Field(ge=16, le=1_048_576, description="MiB for each instance", examples=[256])]
 Count = Annotated[int, Field(ge=0, le=1000)]
@@ -171,6 +175,7 @@ class UserChange(Request):
     end_tokens: bool = Field(
         default=False, description="End every token of the user but the calling one, API tokens, too"
     )
+    unlock: bool = Field(default=False, description="End the lock that failed log-ins brought, for all sources")
 
 
 class UserOut(Answer):
@@ -180,6 +185,9 @@ class UserOut(Answer):
     disabled: bool
     created_at: datetime
     roles: list[RoleOut]
+    locked_until: datetime | None = Field(
+        default=None, description="Failed log-ins keep it out, from one source or all; for those who may write the user"
+    )
 
 
 class WhoAmI(Answer):

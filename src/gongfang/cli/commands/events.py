@@ -16,6 +16,7 @@ from gongfang.cli.framework import command, complete_apps, group
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
 from gongfang.cli.times import Moment
+from gongfang.domain.tags import known, nearest
 
 if TYPE_CHECKING:
     from gongfang.wire.models import EventOut
@@ -67,7 +68,13 @@ def list_events(
         t("ABOUT", "对象"),
         t("CHANGE", "变更"),
     )
-    session.show(found, lambda: render.table(columns, map(_row, found)))
+    empty = t("no such event yet", "还没有此类事件")
+    if tag and not known(tag):
+        empty = t(
+            "no event can have the tag {0}; did you mean {1}? docs/events.md lists the tags",
+            "没有标签为 {0} 的事件；是否为 {1}？标签列表见 docs/events.md",
+        ).format(tag, nearest(tag))
+    session.show(found, lambda: render.table(columns, map(_row, found), empty))
 
 
 def _brief(value: object) -> str:

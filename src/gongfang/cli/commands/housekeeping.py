@@ -94,6 +94,10 @@ def rotate(session: Session) -> None:
     def people() -> None:
         if done.resumed:
             click.echo(t("An earlier rotation was ended.", "已完成先前中断的轮换。"))
-        click.echo(t("{0} secrets sealed anew.", "已重新加密 {0} 项机密。").format(done.resealed))
+        click.echo(
+            t("{0} sealed values in the database sealed anew.", "已重新加密数据库中的 {0} 项密文。").format(
+                done.resealed
+            )
+        )
 
     session.show(done, people)

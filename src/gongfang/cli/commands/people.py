@@ -93,13 +93,19 @@ def _role(role: RoleOut) -> str:
     return role.role if role.scope_id is None else f"{role.role}@{role.level}:{role.scope_id}"
 
 
+def _state(user: UserOut) -> str:
+    if user.locked_until is not None and not user.disabled:
+        return t("locked until {0}", "锁定至 {0}").format(render.when(user.locked_until))
+    return render.word("disabled" if user.disabled else "active")
+
+
 def _show_users(session: Session, found: list[UserOut]) -> None:
     columns = (t("NAME", "用户名"), t("CALLED", "姓名"), t("STATE", "状态"), t("ROLES", "角色"), "ID")
     rows = [
         (
             u.name,
             u.display_name,
-            render.word("disabled" if u.disabled else "active"),
+            _state(u),
             ", ".join(map(_role, u.roles)),
             u.id,
         )
@@ -155,6 +161,16 @@ def disable(session: Session, user: str) -> None:
 @click.argument("user")
 def enable(session: Session, user: str) -> None:
     _show_users(session, [session.client.users.change(find_user(session, user).id, disabled=False)])
+
+
+@command(
+    "unlock",
+    t("Let a user log in again whom failed log-ins locked out.", "解除因多次登录失败造成的锁定。"),
+    into=users,
+)
+@click.argument("user")
+def unlock(session: Session, user: str) -> None:
+    _show_users(session, [session.client.users.change(find_user(session, user).id, unlock=True)])
 
 
 @command(

@@ -32,9 +32,13 @@ class Users(Resource):
         disabled: bool | None = None,
         password: str | None = None,
         end_tokens: bool | None = None,
+        unlock: bool | None = None,
     ) -> UserOut:
-        """A new password ends the tokens of log-ins but the calling one; `end_tokens` ends API tokens as well."""
-        body = given(display_name=display_name, disabled=disabled, password=password, end_tokens=end_tokens)
+        """A new password ends the tokens of log-ins but the calling one; `end_tokens` ends API tokens as well;
+        `unlock` ends the lock that failed log-ins brought."""
+        body = given(
+            display_name=display_name, disabled=disabled, password=password, end_tokens=end_tokens, unlock=unlock
+        )
         return UserOut.model_validate(self._patch(f"/users/{part(user_id)}", body).data)
 
     def remove(self, user_id: str) -> None:

@@ -162,8 +162,8 @@ register(
             "hsts_subdomains 须与 hsts_max_age_s 同时设置。",
         ),
         "icp_required": (
-            "This platform requires an ICP filing number for {domain}. Give icp_number, such as 京ICP备12345678号-1.",
-            "本平台要求域名 {domain} 提供 ICP 备案号，请填写 icp_number，例如 京ICP备12345678号-1。",
+            "This platform requires an ICP filing number for {domain}. Give icp_number (--icp), such as 京ICP备12345678号-1.",
+            "本平台要求域名 {domain} 提供 ICP 备案号，请填写 icp_number（--icp），例如 京ICP备12345678号-1。",
         ),
         "icp_required_attach": (
             "{domain} has no ICP filing number, and this platform lets no app answer on it without one. Bind it with its "

@@ -105,6 +105,34 @@ register(
             "1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -.",
             "由 1 至 63 个小写字母、数字或 - 组成，首尾不能是 -。",
         ),
+        "v_user_name": (
+            "1 to 63 of a-z, 0-9 and . _ @ -, beginning with a letter or digit, such as wang.li.",
+            "由 1 至 63 个小写字母、数字或 . _ @ - 组成，以字母或数字开头，例如 wang.li。",
+        ),
+        "v_process_name": (
+            "1 to 31 of a-z, 0-9, _ and -, beginning with a letter, such as web.",
+            "由 1 至 31 个小写字母、数字、_ 或 - 组成，以字母开头，例如 web。",
+        ),
+        "v_variable_name": (
+            "1 to 255 letters, digits and _, not beginning with a digit, such as LINE_3.",
+            "由 1 至 255 个字母、数字或 _ 组成，不能以数字开头，例如 LINE_3。",
+        ),
+        "v_place_name": (
+            "1 to 63 characters without / and \\, not beginning with a space.",
+            "1 至 63 个字符，不含 / 和 \\，不以空格开头。",
+        ),
+        "v_label_key": (
+            "1 to 63 letters, digits and . _ / -, beginning and ending with a letter or digit, such as plant.",
+            "由 1 至 63 个字母、数字或 . _ / - 组成，首尾为字母或数字，例如 plant。",
+        ),
+        "v_token_scope": (
+            "{given} is no permission; one of: {expected}. No scopes at all: whatever the user may.",
+            "{given} 不是有效权限，可选：{expected}。不填 scopes 表示该用户的全部权限。",
+        ),
+        "v_lifetime": (
+            "A token lives from 60 seconds to 366 days (31622400); null is for ever, where the call takes it (--expires never).",
+            "令牌有效期为 60 秒至 366 天（31622400 秒）；接口允许时 null 表示永不过期（--expires never）。",
+        ),
         "v_too_short": ("At least {min_length} entries.", "至少 {min_length} 项。"),
         "v_too_long": ("At most {max_length} entries.", "最多 {max_length} 项。"),
         "v_dict_type": ("This has to be an object.", "必须是对象。"),
