@@ -1,12 +1,15 @@
 """What an event tells of a change, and never a secret."""
 
 import json
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gongfang
 from gongfang.domain import audit
 from gongfang.domain.clock import utc_now
 from gongfang.domain.values import App, AppConfig, AppType, DesiredState, ProcessConfig, RuntimeName, Task, TaskState
@@ -93,3 +96,10 @@ def test_outcomes_and_kinds() -> None:
     ]
     assert audit.outcome_of("app:instance:crashed") == "failed"
     assert audit.kind_of("tok_1", "user:token") == "token" and audit.kind_of(None, "platform:x") == "platform"
+
+
+def test_every_kind_of_id_has_a_word() -> None:
+    source = Path(gongfang.__file__).parent
+    made = {p for file in source.rglob("*.py") for p in re.findall(r'new_id\("([a-z]+)"\)', file.read_text())}
+    assert {"app", "crt", "whk"} <= made
+    assert [p for p in sorted(made) if audit.kind_of(f"{p}_1", "-") == "-"] == ["tr"]  # a folder of rubbish
