@@ -31,7 +31,7 @@ from gongfang.domain.values import (
     Token,
     User,
 )
-from gongfang.operations.access import enabled_platform_admins, hash_name, is_platform_admin
+from gongfang.operations.access import enabled_platform_admins, end_tokens, hash_name, is_platform_admin
 from gongfang.operations.context import Context
 from gongfang.operations.passwords import hashed
 from gongfang.operations.tree import NODES, default_node, naming, place_of
@@ -199,9 +199,8 @@ async def _end_tokens(tx: Writing, context: Context, user: User, *, password: bo
         return 0
     kinds: JsonObject = {} if every else {"from_login": True}
     tokens = await tx.find(Token, user_id=user.id, **kinds)
-    ended = [t.id for t in tokens if t.id != context.caller.token.id]
-    if ended:
-        await tx.delete(Token, id=ended)
+    ended = [t for t in tokens if t.id != context.caller.token.id]
+    await end_tokens(tx, ended)
     return len(ended)
 
 
@@ -211,6 +210,9 @@ async def delete_user(context: Context, user_id: str) -> None:
         user = await find_user(tx, context, user_id)
         await require_administers(tx, context, user)
         await _not_the_last(tx, user)
+        # One by one, so that the event tells of them.
+        await end_tokens(tx, await tx.find(Token, user_id=user.id))
+        await tx.delete(RoleBinding, user_id=user.id)
         await tx.delete(User, id=user.id)
         await context.event(tx, "user:delete", object_id=user.id, data={"name": user.name})
         tx.wake("access", user.id)
