@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from gongfang.reconcile.keys import KeyRotation
 from gongfang.reconcile.plans.retention import Policy
 from gongfang.state import Database, Hub, Keyring, migrate
 from gongfang.state.dump import DumpedTable, loading, snapshot
+from gongfang.state.sealed import SEALED
 from tests.api.conftest import Api, World, new_name
+from tests.api.one_of_everything import Place
 
 SECRET = "hunter2-in-clear"
 
@@ -274,6 +277,29 @@ def test_no_secret_stands_in_the_database_in_clear(world: World, admin: Api, pos
     assert SECRET.encode() not in data
     assert token.encode() not in data
     assert hashlib.sha256(token.encode()).hexdigest().encode() in data
+
+
+def test_whatever_is_sealed_is_known_to_the_rotation(world: World, admin: Api, postgres_url: str) -> None:
+    """By what stands in the database once there is one of everything: a column that was forgotten would be lost."""
+    ids = Place(world).shared
+    admin.data("PATCH", f"/apps/{ids['app_id']}/environment", 202, json={"variables": {"A": SECRET}})
+    admin.data("POST", "/tokens", 201, json={"name": "t"}, headers={"idempotency-key": new_name("k")})
+
+    async def sealed() -> set[tuple[str, str]]:
+        found: set[tuple[str, str]] = set()
+        async with world.services.database.writing() as tx:
+            for release in await tx.find(Release, app_id=ids["app_id"]):
+                await tx.update(Release, release.id, config=AppConfig({"A": SECRET}))
+        async with snapshot(postgres_url) as taken:
+            for table in taken.tables:
+                rows = bytearray()
+                await taken.copy(table, rows.extend)
+                for row in bytes(rows).splitlines():
+                    cells = zip(table.columns, row.split(b"\t"), strict=True)
+                    found |= {(table.name, name) for name, cell in cells if re.search(rb"gAAAA[\w-]{60}", cell)}
+        return found
+
+    assert world.do(sealed()) == {(each.table, each.column) for each in SEALED}
 
 
 def test_rotated_keys_seal_everything_and_the_old_one_opens_nothing(
