@@ -177,7 +177,7 @@ def test_a_dead_receiver_holds_up_no_other(place: Place, world: World) -> None:
         held = [new_hook(place, slow, tags=["app:create"])["id"] for _ in range(3)]
         new_hook(place, quick, tags=["app:create"])
         hooks = hooks_of(world)
-        workers = KeyedWorkers("webhook", hooks, hooks.enabled, database.hub, world.clock, sweep_s=30, concurrency=99)
+        workers = KeyedWorkers("webhook", hooks, hooks.enabled, database.hub, sweep_s=30, concurrency=99)
 
         async def begin() -> list[asyncio.Task[None]]:
             return [asyncio.create_task(workers.run()), asyncio.create_task(hooks.relay())]
