@@ -86,3 +86,17 @@ def test_a_webhook_that_has_just_failed_is_not_given_up(world: World, admin: Api
         world.do(move_along(database, clock, -YEARS))
         for hook in hooks:
             admin.data("DELETE", f"/webhooks/{hook}")
+
+
+def test_a_kept_answer_is_kept_for_a_day_all_the_same(world: World, admin: Api) -> None:
+    key = {"idempotency-key": new_name("k")}
+    first = admin.data("POST", "/tokens", 201, json={"name": "once"}, headers=key)["id"]
+    clock = SteadyClock(world.clock)
+    world.do(move_along(world.services.database, clock, YEARS))
+    world.clock.ahead = YEARS
+    try:
+        again = admin.post("/tokens", json={"name": "once"}, headers=key)
+        assert again.json()["data"]["id"] == first and "idempotent-replayed" in again.headers
+    finally:
+        world.clock.ahead = timedelta()
+        world.do(move_along(world.services.database, clock, -YEARS))

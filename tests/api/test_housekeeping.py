@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 
 from gongfang.blobs import ObjectBlobs
 from gongfang.builders import DropletCache
-from gongfang.domain.clock import utc_now
+from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import Conflict
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, AppConfig, Build, BuildState, Droplet, Package, Release, RuntimeName
@@ -51,7 +51,7 @@ class Yard:
     blobs: ObjectBlobs
     droplets: DropletCache
 
-    def collector(self, clearing: object = _always, **settings: object) -> Collector:
+    def collector(self, clearing: object = _always, clock: Clock = utc_now, **settings: object) -> Collector:
         given = {
             "cache": self.folder / "cache",
             "trash": self.folder / "trash",
@@ -66,7 +66,7 @@ class Yard:
             self.world.runtime,
             self.blobs,
             self.droplets,
-            utc_now,
+            clock,
             made,
             clearing,  # type: ignore[arg-type]
         )
@@ -237,6 +237,18 @@ def test_unpacked_droplets_and_caches(world: World, yard: Yard) -> None:
         assert list((yard.folder / "trash").iterdir()) == []
 
     world.do(work())
+
+
+def test_a_clock_that_is_put_ahead_makes_no_row_old(world: World, yard: Yard, admin: Api) -> None:
+    admin.data("POST", "/tokens", 201, json={"name": "t"}, headers={"idempotency-key": new_name("k")})
+
+    async def rows(collector: Collector) -> set[str]:
+        return {item.kind for item in (await collector.run(dry_run=True)).items} & {"answers", "operations"}
+
+    before = yard.collector(clock=world.clock)
+    world.clock.ahead = timedelta(days=3000)
+    assert world.do(rows(before)) == set()
+    assert "answers" in world.do(rows(yard.collector(clock=world.clock)))  # begun under that time
 
 
 def test_it_leaves_an_event_with_totals_and_is_for_administrators(world: World, yard: Yard, admin: Api) -> None:

@@ -35,6 +35,7 @@ async def move_along(database: Database, clock: SteadyClock, jump: timedelta) ->
         # Else a jump of a day would give up at once what has failed for a moment.
         await tx.put_on(Webhook, ("failing_since", "next_attempt_at"), jump, enabled=True)
         await tx.move_lock_outs(jump)
+        await tx.move_answers(jump)
         for app_id in {app_id for app_id in moved if app_id}:
             tx.wake("app", app_id)
         data = {"seconds": round(jump.total_seconds(), 1), "moved": len(moved)}

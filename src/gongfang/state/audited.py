@@ -104,7 +104,7 @@ class AuditedWriting(Writing):
         return change.after if change is not None else self._held.get((noun, key))
 
     def _note(self, key: str, before: Any, after: Any) -> None:
-        which = (type(after if after is not None else before), key)
+        which: _Which = (cast("type[Any]", type(after if after is not None else before)), key)
         change = self._changes.get(which)
         if change is None:
             self._changes[which] = Change(before, after)
