@@ -161,6 +161,8 @@ async def change_user(context: Context, user_id: str, change: UserChange) -> Use
         password_hash = None
     async with context.database.writing() as tx:
         user = await find_user(tx, context, user_id)
+        if change.disabled:
+            await _hold_administrators(tx, user)  # before the user: who disable each other at once wait in one line
         if await tx.lock(User, user.id) is None:
             raise NotFound("user_not_found", user=user_id)
         user = await _again(tx, user.id)
@@ -218,14 +220,18 @@ async def delete_user(context: Context, user_id: str) -> None:
         tx.wake("access", user.id)
 
 
+async def _hold_administrators(tx: Writing, user: User) -> None:
+    """All of the platform, in one order, where the user is one."""
+    if is_platform_admin(user):
+        for admin_id in await enabled_platform_admins(tx):
+            await tx.lock(User, admin_id)
+
+
 async def _not_the_last(tx: Writing, user: User) -> None:
     """Somebody else administers the platform. All of them are locked first: of two who remove each other at the same
     time, the second sees what the first did."""
-    if not is_platform_admin(user):
-        return
-    for admin_id in await enabled_platform_admins(tx):
-        await tx.lock(User, admin_id)
-    if not set(await enabled_platform_admins(tx)) - {user.id}:
+    await _hold_administrators(tx, user)
+    if is_platform_admin(user) and not set(await enabled_platform_admins(tx)) - {user.id}:
         raise Conflict("last_administrator", user=user.name)
 
 
