@@ -85,7 +85,7 @@ async def test_the_time_limit_ends_it(lab: Lab) -> None:
 async def test_the_endpoint_answers(lab: Lab) -> None:
     await lab.runtime.start(lab.spec("a", lab.commands.serve(), wants_port=True, tools=("python",)))
     endpoint = (await lab.runtime.observe("a")).endpoint
-    assert endpoint is not None and endpoint.host == "127.0.0.1"
+    assert endpoint is not None
 
     def get() -> int:
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=10)

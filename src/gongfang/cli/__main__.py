@@ -48,6 +48,7 @@ SECTIONS = {
         "tenants": Entry("tree:tenants", "Manage tenants", "管理租户"),
         "orgs": Entry("tree:orgs", "Manage organisations", "管理组织"),
         "spaces": Entry("tree:spaces", "Manage spaces", "管理空间"),
+        "egress": Entry("egress:egress", "What a space's apps may reach", "空间的出站策略"),
     },
     ("The platform", "平台"): {
         "up": Entry("platform:up", "Start the platform on this machine", "在本机启动平台"),

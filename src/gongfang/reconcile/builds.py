@@ -25,6 +25,7 @@ from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Build, BuildState, Droplet, ExitInfo, Package, RuntimeName
+from gongfang.reconcile.egress import Egress
 from gongfang.reconcile.exits import build_reason
 from gongfang.runtimes.interface import Limits, Mount, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
@@ -65,6 +66,7 @@ class BuildReconciler:
         droplets: DropletCache,
         clock: Clock,
         settings: BuildSettings,
+        egress: Egress,
     ) -> None:
         self._database = database
         self._runtime = runtime
@@ -72,6 +74,7 @@ class BuildReconciler:
         self._droplets = droplets
         self._clock = clock
         self._settings = settings
+        self._egress = egress
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def unfinished(self) -> list[str]:
@@ -210,6 +213,7 @@ class BuildReconciler:
             limits=Limits(
                 memory_bytes=settings.memory_mb * MB, processes=2048, wall_s=settings.timeout_s, cpu_weight=10
             ),
+            network=await self._egress.network(app.space_id, WorkloadKind.build),
             labels={"app": app.id},
         )
         await self._runtime.start(spec)

@@ -1,10 +1,12 @@
 """The task reconciler: one-off commands, run once. The workload's id is the task's; a second start is none."""
 
+from dataclasses import replace
 from typing import Any
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Unavailable
 from gongfang.domain.values import App, Domain, Droplet, ExitInfo, Release, Task, TaskState
+from gongfang.reconcile.egress import Egress
 from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
 from gongfang.runtimes.interface import Phase, Runtime
@@ -17,11 +19,14 @@ KEPT_TASKS = 20  # ended tasks of an app that are kept with their output
 class TaskReconciler:
     """A handler for `KeyedWorkers`, the key being a task's id."""
 
-    def __init__(self, database: Database, runtime: Runtime, clock: Clock, facts: PlatformFacts) -> None:
+    def __init__(
+        self, database: Database, runtime: Runtime, clock: Clock, facts: PlatformFacts, egress: Egress
+    ) -> None:
         self._database = database
         self._runtime = runtime
         self._clock = clock
         self._facts = facts
+        self._egress = egress
 
     async def unfinished(self) -> list[str]:
         async with self._database.reading() as tx:
@@ -65,8 +70,9 @@ class TaskReconciler:
             await self._end(task, Reason("nothing_to_run", {}), None)
             return
         domain = domains[0].domain if domains else None
+        spec = task_spec(app, release, droplet, task, self._facts, domain)
         try:
-            await self._runtime.start(task_spec(app, release, droplet, task, self._facts, domain))
+            await self._runtime.start(replace(spec, network=await self._egress.network(app.space_id)))
         except Unavailable:
             raise
         except GongfangError as error:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from gongfang.domain import values, webhooks
 from gongfang.domain.certificates import Certificate
+from gongfang.domain.egress import EgressPolicy
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
@@ -140,4 +141,5 @@ NOUNS: dict[type[Any], Table] = {
     webhooks.Webhook: tables.webhooks,
     webhooks.Delivery: tables.webhook_deliveries,
     Certificate: tables.certificates,
+    EgressPolicy: tables.egress_policies,
 }

@@ -6,6 +6,7 @@ from gongfang.api.routes import (
     apps,
     certificates,
     domains,
+    egress,
     events,
     housekeeping,
     lifecycle,
@@ -35,6 +36,7 @@ ROUTES: list[Endpoint] = [
         access,
         users,
         tree,
+        egress,
         platform,
         housekeeping,
     )

@@ -225,7 +225,9 @@ class LogKeeper:
                 await asyncio.sleep(self._followed_every_s)
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), max(next_round - loop.time(), 0.001))
+                    # Not `wait_for`: it may swallow a cancellation that comes together with the change.
+                    async with asyncio.timeout(max(next_round - loop.time(), 0.001)):
+                        await self._changed.wait()
 
     def _look(self, workload_id: str) -> int:
         """One look. A full disk must not end all looking: it is logged, and tried again next time."""

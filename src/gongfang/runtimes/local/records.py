@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from gongfang.domain.egress import parse_target
 from gongfang.domain.values import ExitInfo, JsonObject
-from gongfang.runtimes.interface import Limits, WorkloadKind
+from gongfang.runtimes.interface import Limits, Network, NetworkKind, WorkloadKind
 from gongfang.runtimes.local.processes import Process, parse_stat
 
 VERSION = 1
@@ -32,7 +33,8 @@ _LINE_WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was started. `port`: its slot, whether told or not. `boot`: the kernel's id of the boot it ran in."""
+    """What was started. `port`: its slot, whether told or not. `address`: where it is
+    reached, None: at the machine's loopback. `boot`: the kernel's id of the boot it ran in."""
 
     id: str
     kind: WorkloadKind | None
@@ -45,6 +47,8 @@ class Record:
     nonce: str
     sandboxed: bool
     started_at: datetime
+    network: Network = field(default_factory=lambda: Network(NetworkKind.host))
+    address: str | None = None
 
     def to_json(self) -> JsonObject:
         return {
@@ -66,6 +70,12 @@ class Record:
             "nonce": self.nonce,
             "sandboxed": self.sandboxed,
             "started_at": self.started_at.isoformat(),
+            "network": {
+                "kind": self.network.kind,
+                "internet": self.network.internet,
+                "allow": [str(target) for target in self.network.allow],
+            },
+            "address": self.address,
         }
 
     @staticmethod
@@ -82,7 +92,17 @@ class Record:
             nonce=str(data["nonce"]),
             sandboxed=bool(data["sandboxed"]),
             started_at=datetime.fromisoformat(data["started_at"]),
+            network=_network(data.get("network")),
+            address=data.get("address"),
         )
+
+
+def _network(data: JsonObject | None) -> Network:
+    """Records of before there were networks have none: theirs was the machine's."""
+    if data is None:
+        return Network(NetworkKind.host)
+    allow = tuple(parse_target(str(text)) for text in data["allow"])
+    return Network(NetworkKind(data["kind"]), bool(data["internet"]), allow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gongfang.domain.clock import Clock, utc_now
@@ -25,6 +26,8 @@ from gongfang.runtimes.interface import (
     LogChunk,
     LogMark,
     Mount,
+    Network,
+    NetworkKind,
     Observation,
     Phase,
     Usage,
@@ -35,6 +38,8 @@ from gongfang.runtimes.local.cgroups import Cgroups
 from gongfang.runtimes.local.host import find_isolation
 from gongfang.runtimes.local.launch import Launch, keep_own_descriptors, spawn, take_locks
 from gongfang.runtimes.local.logs import LogKeeper, OutputLog
+from gongfang.runtimes.local.net.keeper import NetworkKeeper
+from gongfang.runtimes.local.net.network import NetworkSettings, take_down
 from gongfang.runtimes.local.ports import Ports
 from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
 from gongfang.runtimes.local.records import Folder, Record
@@ -67,6 +72,7 @@ class LocalRuntime:
         uid_base: int = UID_BASE,
         log_limit: int = LOG_LIMIT_BYTES,
         sandboxed: bool = True,
+        network: NetworkSettings | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.folder = home / "workloads"
@@ -80,6 +86,7 @@ class LocalRuntime:
         self._clock = clock
         self._ports = Ports(home, *port_range)
         self._cgroups = Cgroups(home)
+        self._net = NetworkKeeper(home, network or NetworkSettings(), port_range)
         self._host = sandbox.look_at_host()
         self._isolation = Isolation(None, os.geteuid() == 0, False, ())
         self._workloads: dict[str, Workload] = {}
@@ -98,6 +105,7 @@ class LocalRuntime:
         boot = boot_id()
         for path in sorted(self.folder.iterdir()):
             await self._adopt(Folder(path), boot)
+        await self._find_network()
         running = [each.id for each in self._workloads.values() if each.end is None]
         await asyncio.to_thread(self._cgroups.remove_others, running)
         self._log_task = asyncio.create_task(self._logs.run(), name="runtime-logs")
@@ -117,7 +125,14 @@ class LocalRuntime:
             each.cancel_timers()
         self._workloads.clear()
         self._broadcast.close()
+        await self._net.close()
         self._cgroups.close()
+
+    @property
+    def gateway(self) -> str | None:
+        """The machine's address as workloads see it; None where they have no network of their own."""
+        gateway = self._net.gateway
+        return None if gateway is None else str(gateway)
 
     def capabilities(self) -> Capabilities:
         isolation = self._isolation
@@ -134,7 +149,7 @@ class LocalRuntime:
         writable = isolation.overlay or not sandboxed
         why = {} if writable else {"detail": isolation.why_no_overlay}
         found.append(Guarantee("writable_app", writable, "" if writable else "no_overlay", why))
-        found.append(Guarantee("own_network", False, "network_shared"))
+        found.append(self._net.guarantee())
         return Capabilities("local", tuple(found))
 
     # --- starting --------------------------------------------------------------------------------------------------
@@ -159,7 +174,8 @@ class LocalRuntime:
         locks: list[int] = []
         try:
             uid, gid = self._user(spec, port)
-            inside = Inside(spec, uid, gid, port if spec.wants_port else None, tools, droplet)
+            own_network = self._isolation.network and spec.network.kind is NetworkKind.own
+            inside = Inside(spec, uid, gid, port if spec.wants_port else None, tools, droplet, own_network)
             for mount in spec.mounts:
                 if not mount.source.exists():
                     raise Rejected("mount_missing", path=str(mount.source))
@@ -191,10 +207,12 @@ class LocalRuntime:
             nonce=secrets.token_hex(8),
             sandboxed=self._isolation.bwrap is not None,
             started_at=self._clock(),
+            network=spec.network,
+            address=self._net.address(port) if inside.own_network else None,
         )
         launch = await self._plan(inside, folder, record, locks)
         folder.write_record(record)
-        pid, ready = spawn(launch)
+        pid, ready = await self._net.spawn(record, launch) if inside.own_network else spawn(launch)
         workload = Workload(record, folder, OutputLog(folder.path, self._log_limit))
         seen = stat(pid)
         assert seen is not None, "an unreaped child has a /proc entry"
@@ -224,6 +242,8 @@ class LocalRuntime:
                 options += ["--sync-fd", str(FDS.locks)]
             data[FDS.arguments] = b"".join(os.fsencode(option) + b"\0" for option in options)
             data |= {FDS.passwd: sandbox.passwd(inside), FDS.group: sandbox.group(inside)}
+            if inside.own_network:
+                data |= self._net.files(inside.hostname)
             words = [isolation.bwrap, "--args", str(FDS.arguments), "--", *sandbox.command(isolation, inside)]
             variables = {"PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8"}
         return Launch(
@@ -274,6 +294,7 @@ class LocalRuntime:
         workload.cancel_timers()
         workload.conclude(self._cgroups, self._clock())
         await asyncio.to_thread(self._cgroups.remove, workload.id)
+        await self._net.release(workload.record)
         self._ports.give_back(workload.record.port)
         self._logs.drop(workload.id)
         if not workload.record.sandboxed:
@@ -327,6 +348,18 @@ class LocalRuntime:
         del self._workloads[workload_id]
         await asyncio.to_thread(shutil.rmtree, workload.folder.path, ignore_errors=True)
 
+    async def set_network(self, workload_id: str, network: Network) -> None:
+        await self._settled(workload_id)
+        workload = self._workloads.get(workload_id)
+        if workload is None or workload.end is not None or workload.record.network == network:
+            return
+        if network.kind is not workload.record.network.kind:
+            raise Rejected("network_kind_fixed", id=workload_id)
+        record = replace(workload.record, network=network)
+        await self._net.change(record)  # what is written down later has happened
+        workload.record = record
+        workload.folder.write_record(record)
+
     async def _settled(self, workload_id: str) -> None:
         task = self._starting.get(workload_id)
         if task is not None:
@@ -371,6 +404,15 @@ class LocalRuntime:
     async def log_grew(self, workload_id: str, offset: int) -> None:
         await self._logs.grew(workload_id, offset)
 
+    async def _find_network(self) -> None:
+        """After the records have been read: what runs keeps its address."""
+        isolation = self._isolation
+        running = [each.record for each in self._workloads.values() if each.end is None]
+        usable = isolation.as_root and isolation.bwrap is not None
+        why_not = "network_needs_sandbox" if isolation.as_root else "network_needs_root"
+        await self._net.open(running, why_not="" if usable else why_not)
+        self._isolation = replace(isolation, network=self._net.enforced)
+
     async def _find_isolation(self) -> None:
         bwrap, why = None, "the setting forbids one"
         if self._sandboxed:
@@ -401,7 +443,9 @@ async def stop_everything(home: Path, *, grace_s: float) -> int:
 
     if not (home / "workloads").is_dir():
         return 0
-    runtime = LocalRuntime(home, tool=no_tool, droplet=no_droplet, sandboxed=False)
+    runtime = LocalRuntime(
+        home, tool=no_tool, droplet=no_droplet, sandboxed=False, network=NetworkSettings(wanted=False)
+    )
     await runtime.open()
     try:
         running = [each.workload_id for each in await runtime.list() if each.phase is Phase.running]
@@ -409,3 +453,4 @@ async def stop_everything(home: Path, *, grace_s: float) -> int:
         return len(running)
     finally:
         await runtime.close()
+        await asyncio.to_thread(take_down, home)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gongfang.runtimes.interface import Mount, WorkloadSpec
+from gongfang.runtimes.interface import Mount, NetworkKind, WorkloadSpec
 from gongfang.runtimes.tools import Tool
 
 APP = "/app"
@@ -40,6 +40,9 @@ _ETC = (
 )
 
 
+_NETWORK_FILES = ("/etc/hosts", "/etc/resolv.conf")
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What of the machine is shown. `links`: (name, target) of links at the root, as /bin → usr/bin. `folders`: real
@@ -53,7 +56,8 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Isolation:
     """What the machine was seen to allow. `bwrap` None: no sandbox can be made. `launcher`: goes before the command
-    to give up root (`{uid}` is filled in), empty where not root. `why_*`: what the machine said."""
+    to give up root (`{uid}` is filled in), empty where not root. `why_*`: what the machine said.
+    `network`: workloads have networks of their own."""
 
     bwrap: str | None
     as_root: bool
@@ -61,6 +65,7 @@ class Isolation:
     launcher: tuple[str, ...]
     why_no_sandbox: str = ""
     why_no_overlay: str = ""
+    network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,11 @@ class Inside:
     port: int | None
     tools: Sequence[Tool] = ()
     droplet: Path | None = None
+    own_network: bool = False
+
+    @property
+    def hostname(self) -> str:
+        return self.spec.id.replace("_", "-").strip("-.")[:63] or "workload"
 
     @property
     def home(self) -> str:
@@ -90,6 +100,8 @@ class Descriptors:
     group: int = 6
     locks: int = 7
     ready: int = 8
+    resolver: int = 16
+    hosts: int = 17
 
 
 FDS = Descriptors()
@@ -135,12 +147,17 @@ def bwrap_arguments(
     """`bwrap`'s options, for its `--args`: there no other process can read the variables' values."""
     spec = inside.spec
     words: list[str] = list(_NAMESPACES)
-    words += ["--hostname", spec.id.replace("_", "-").strip("-.")[:63] or "workload"]
+    words += ["--hostname", inside.hostname]
+    if isolation.network and spec.network.kind is NetworkKind.none:
+        words += ["--unshare-net"]
     if isolation.as_root:
         words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         words += ["--unshare-user"]
-    words += _base(host, fds)
+    words += _base(host, fds, _NETWORK_FILES if inside.own_network else ())
+    if inside.own_network:
+        words += ["--perms", "0644", "--ro-bind-data", str(fds.resolver), "/etc/resolv.conf"]
+        words += ["--perms", "0644", "--ro-bind-data", str(fds.hosts), "/etc/hosts"]
     words += _tools(inside.tools, host)
     if inside.droplet is not None:
         words += _droplet(inside.droplet, overlay=isolation.overlay)
@@ -174,14 +191,15 @@ def group(inside: Inside) -> bytes:
     return f"root:x:0:\napp:x:{inside.gid}:\nnogroup:x:65534:\n".encode()
 
 
-def _base(host: Host, fds: Descriptors) -> list[str]:
+def _base(host: Host, fds: Descriptors, hidden: Sequence[str] = ()) -> list[str]:
     words: list[str] = [*_folder("/etc"), *_folder("/var")]
     for folder in host.folders:
         words += ["--ro-bind", folder, folder]
     for name, target in host.links:
         words += ["--symlink", target, name]
     for path in host.etc:
-        words += ["--ro-bind-try", path, path]
+        if path not in hidden:
+            words += ["--ro-bind-try", path, path]
     words += ["--perms", "0644", "--ro-bind-data", str(fds.passwd), "/etc/passwd"]
     words += ["--perms", "0644", "--ro-bind-data", str(fds.group), "/etc/group"]
     words += ["--proc", "/proc", "--dev", "/dev"]

@@ -68,7 +68,7 @@ class Workload:
             phase=Phase.running if end is None else Phase.ended,
             kind=record.kind,
             labels=record.labels,
-            endpoint=Endpoint("127.0.0.1", record.port) if record.wants_port else None,
+            endpoint=Endpoint(record.address or "127.0.0.1", record.port) if record.wants_port else None,
             started_at=record.started_at,
             ended_at=None if end is None else end.at,
             exit=None if end is None else end.exit,
