@@ -71,6 +71,8 @@ TABLE: dict[str, set[str]] = {
     "PATCH /spaces/{space_id}": ADMIN,
     "DELETE /spaces/{space_id}": ADMIN,
     "POST /spaces": set(),
+    "GET /spaces/{space_id}/egress": READ,
+    "PUT /spaces/{space_id}/egress": ADMIN,
     "GET /users/{user_id}": {"supervisor", "administrator"},
     "PATCH /users/{user_id}": ADMIN,
     "DELETE /users/{user_id}": ADMIN,
@@ -190,7 +192,7 @@ class Place:
         more: dict[str, object] = {}
         if endpoint == "POST /apps/{app_id}/package":
             return client.post(path.format(**ids), params={"filename": "a.zip"}, content=b"x").status_code
-        if method in ("POST", "PATCH") or endpoint.startswith("PUT /certificates"):
+        if method in ("POST", "PATCH") or endpoint.startswith(("PUT /certificates", "PUT /spaces")):
             more["json"] = self.body(endpoint, ids)
         return client.request(method, path.format(**ids), **more).status_code
 

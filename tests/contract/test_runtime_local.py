@@ -534,6 +534,7 @@ async def test_two_homes_do_not_meet(lab: Lab, tmp_path: Path) -> None:
         assert (await lab.runtime.observe("a")).phase is Phase.running
     finally:
         await other.close()
+        await stop_everything(tmp_path / "other", grace_s=0)
 
 
 async def test_many_at_once(lab: Lab) -> None:

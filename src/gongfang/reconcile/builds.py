@@ -25,7 +25,7 @@ from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Build, BuildState, Droplet, ExitInfo, Package, RuntimeName
-from gongfang.reconcile.egress import Egress
+from gongfang.reconcile.egress import Egress, network_of
 from gongfang.reconcile.exits import build_reason
 from gongfang.runtimes.interface import Limits, Mount, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
@@ -66,7 +66,7 @@ class BuildReconciler:
         droplets: DropletCache,
         clock: Clock,
         settings: BuildSettings,
-        egress: Egress,
+        egress: Egress | None = None,
     ) -> None:
         self._database = database
         self._runtime = runtime
@@ -213,7 +213,7 @@ class BuildReconciler:
             limits=Limits(
                 memory_bytes=settings.memory_mb * MB, processes=2048, wall_s=settings.timeout_s, cpu_weight=10
             ),
-            network=await self._egress.network(app.space_id, WorkloadKind.build),
+            network=await network_of(self._egress, app.space_id, WorkloadKind.build),
             labels={"app": app.id},
         )
         await self._runtime.start(spec)

@@ -75,6 +75,11 @@ class Egress:
         return tuple(sorted({t for t in found if not t.hopeless}))
 
 
+async def network_of(egress: Egress | None, space_id: str, kind: WorkloadKind = WorkloadKind.instance) -> Network:
+    """What a workload of this space may reach; without policies (None), what a space begins with."""
+    return Network() if egress is None else await egress.network(space_id, kind)
+
+
 def _running(seen: Iterable[Observation]) -> list[Observation]:
     return [each for each in seen if each.phase is Phase.running and each.kind is not WorkloadKind.platform]
 

@@ -6,7 +6,7 @@ from typing import Any
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Unavailable
 from gongfang.domain.values import App, Domain, Droplet, ExitInfo, Release, Task, TaskState
-from gongfang.reconcile.egress import Egress
+from gongfang.reconcile.egress import Egress, network_of
 from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
 from gongfang.runtimes.interface import Phase, Runtime
@@ -20,7 +20,7 @@ class TaskReconciler:
     """A handler for `KeyedWorkers`, the key being a task's id."""
 
     def __init__(
-        self, database: Database, runtime: Runtime, clock: Clock, facts: PlatformFacts, egress: Egress
+        self, database: Database, runtime: Runtime, clock: Clock, facts: PlatformFacts, egress: Egress | None = None
     ) -> None:
         self._database = database
         self._runtime = runtime
@@ -72,7 +72,7 @@ class TaskReconciler:
         domain = domains[0].domain if domains else None
         spec = task_spec(app, release, droplet, task, self._facts, domain)
         try:
-            await self._runtime.start(replace(spec, network=await self._egress.network(app.space_id)))
+            await self._runtime.start(replace(spec, network=await network_of(self._egress, app.space_id)))
         except Unavailable:
             raise
         except GongfangError as error:

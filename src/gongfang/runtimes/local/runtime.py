@@ -442,6 +442,7 @@ async def stop_everything(home: Path, *, grace_s: float) -> int:
         raise Rejected("mount_missing", path=sha256)
 
     if not (home / "workloads").is_dir():
+        await asyncio.to_thread(take_down, home)
         return 0
     runtime = LocalRuntime(
         home, tool=no_tool, droplet=no_droplet, sandboxed=False, network=NetworkSettings(wanted=False)
