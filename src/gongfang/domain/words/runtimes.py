@@ -81,10 +81,6 @@ register(
             "The folder /app is read-only, since this kernel allows no overlay here: {detail}.",
             "/app 为只读，因为此内核不允许在此使用叠加文件系统：{detail}。",
         ),
-        "network_shared": (
-            "Workloads share this machine's network.",
-            "工作负载与本机共用网络。",
-        ),
         "not_a_real_runtime": (
             "This runtime only pretends; it starts no process.",
             "此运行时仅为模拟，不会启动进程。",
