@@ -15,7 +15,7 @@ import httpx2
 
 from gongfang.client import Client
 
-_PLATFORM = ("postgres", "envoy")
+_PLATFORM = ("postgres", "envoy", "names")
 
 
 def unended(client: Client) -> list[str]:
