@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gongfang.domain.egress import parse_target
 from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.quotas import Defaults, Limits
 from gongfang.domain.sizes import size_of
 
 
@@ -115,6 +116,14 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError(f"{text} names no IPv4 target, as in 10.1.2.0/24:5432") from None
         return value
+    organization_quota_apps: int | None = Field(default=None, ge=0)
+    organization_quota_instances: int | None = Field(default=None, ge=0)
+    organization_quota_memory_mb: int | None = Field(default=None, ge=0)
+    """Quota of each organisation for which none was set; absent: no limit."""
+    space_quota_apps: int | None = Field(default=None, ge=0)
+    space_quota_instances: int | None = Field(default=None, ge=0)
+    space_quota_memory_mb: int | None = Field(default=None, ge=0)
+    """The same for each space."""
 
     @field_validator("home")
     @classmethod
@@ -157,6 +166,13 @@ class Settings(BaseSettings):
         scheme = "http" if self.api_tls_cert is None else "https"
         host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
         return f"{scheme}://{host}:{self.api_port}"
+
+    @property
+    def quota_defaults(self) -> Defaults:
+        return Defaults(
+            Limits(self.organization_quota_apps, self.organization_quota_instances, self.organization_quota_memory_mb),
+            Limits(self.space_quota_apps, self.space_quota_instances, self.space_quota_memory_mb),
+        )
 
     @property
     def run_dir(self) -> Path:

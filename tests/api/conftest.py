@@ -19,15 +19,18 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
 
 from gongfang.api import ApiServices, PlatformPart, PlatformState, create_api
+from gongfang.api.server import BoundedHttp
 from gongfang.api.source import Network
 from gongfang.blobs import ObjectBlobs
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import JsonObject
+from gongfang.operations import passwords
 from gongfang.operations.access import bootstrap
 from gongfang.reconcile.sender import WebhookSender
 from gongfang.runtimes.memory import MemoryRuntime
@@ -169,6 +172,10 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made: dict[str, Any] = {}
     folder = tmp_path_factory.mktemp("blobs")
 
+    # The real hashes, made cheaply: hundreds of users log in here.
+    passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    passwords._NOBODYS = passwords._HASHER.hash("nobody's")
+
     async def run() -> None:
         await migrate(postgres_url)
         clock = TurnedClock()
@@ -215,6 +222,7 @@ def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=5,
+            http=BoundedHttp,
             proxy_headers=False,
         )
         server = _Server(config)

@@ -164,7 +164,7 @@ def test_many_at_once_with_one_key_do_it_once(world: World, admin: Api) -> None:
 def _crashed(world: World, admin: Api, key: str, changes: str) -> None:
     """Makes the stored claim of a creation what a crash leaves behind."""
     user_id = admin.data("GET", "/whoami")["user"]["id"]
-    name = hashlib.sha256("\0".join((user_id, "POST", "/api/v1/apps", key)).encode()).hexdigest()
+    name = hashlib.sha256("\0".join((user_id, "", "POST", "/api/v1/apps", key)).encode()).hexdigest()  # no scopes
 
     async def change() -> None:
         from sqlalchemy import text

@@ -21,7 +21,7 @@ from gongfang.operations.context import Caller, Context
 from gongfang.reconcile.retention import prune_events
 from gongfang.state import EventForgotten, Scope
 from tests.api.conftest import Api, World, new_name
-from tests.api.test_roles import Place
+from tests.api.one_of_everything import Place
 from tests.api.test_streams import stream
 
 PASSWORD = "long enough to pass"

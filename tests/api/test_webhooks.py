@@ -13,8 +13,8 @@ from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.sender import WebhookSender
 from gongfang.reconcile.webhooks import Webhooks
 from tests.api.conftest import Api, World, new_name
+from tests.api.one_of_everything import Place
 from tests.api.receiver import Receiver, genuine, receiving
-from tests.api.test_roles import Place
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from gongfang.domain.errors import FieldError, GongfangError, Unavailable
+from gongfang.domain.errors import FieldError, GongfangError, TooMany, Unavailable
 from gongfang.domain.messages import Language, words
 
 STATUS: Mapping[str, int] = {
@@ -19,7 +19,9 @@ STATUS: Mapping[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "too_large": 413,
+    "wrong_type": 415,
     "quota_exceeded": 403,
+    "too_many": 429,
     "unavailable": 503,
     "internal": 500,
 }
@@ -62,7 +64,7 @@ def error_answer(visit: Visit, error: GongfangError, data: Any = None) -> Respon
     headers: dict[str, str] = {}
     if status == 401:
         headers["www-authenticate"] = 'Bearer realm="gongfang"'
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooMany):
         headers["retry-after"] = f"{max(1, round(error.retry_after))}"
     if error.code == "idempotency_in_progress":
         headers["retry-after"] = "1"

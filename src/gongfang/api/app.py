@@ -22,6 +22,7 @@ from gongfang.api.refusals import Refusals
 from gongfang.api.routes import ROUTES
 from gongfang.api.services import ApiServices
 from gongfang.domain.errors import GongfangError
+from gongfang.operations.throttle import Throttle
 
 _TITLE = "Gongfang (工坊) API"
 _DESCRIPTION = """The application workshop of industrial internet platforms, after AII/002-2018.
@@ -44,6 +45,7 @@ def create_api(services: ApiServices) -> FastAPI:
     )
     app.state.services = services
     app.state.replays = Replays()
+    app.state.throttle = Throttle()
     app.state.refusals = Refusals()
     app.router.routes.extend(ROUTES)
     app.add_middleware(Requests)

@@ -12,7 +12,7 @@ from gongfang.api.services import ApiServices
 from gongfang.api.source import client_address
 from gongfang.domain.errors import Unauthenticated
 from gongfang.domain.messages import Language
-from gongfang.operations.access import authenticate
+from gongfang.operations.access import authenticate, confirm
 from gongfang.operations.context import Caller, Context
 
 
@@ -51,6 +51,11 @@ class KnownCall(PublicCall):
 
     context: Context
 
+    async def confirm(self) -> None:
+        """Raises `Unauthenticated` where the caller is no longer who may call: asked during what takes long."""
+        caller = self.context.caller
+        await confirm(self.services.database, self.services.clock, caller.user, caller.token)
+
 
 def visit_of(request: Request) -> Visit:
     return request.state.visit
@@ -83,6 +88,7 @@ async def known_call(request: Request) -> KnownCall:
         edge_url=services.edge_url,
         room=services.room,
         icp=services.icp,
+        quota_defaults=services.quota_defaults,
     )
     return KnownCall(request, services, visit, context)
 

@@ -5,29 +5,33 @@ parsing and the function. The checks live in the route and not in dependencies, 
 and some need the request before FastAPI reads it.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+import orjson
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive
 
 from gongfang.api.answers import envelope, error_answer
+from gongfang.api.bodies import parsed
 from gongfang.api.call import KnownCall, known_call, visit_of
+from gongfang.api.documented import EVENT_STREAM, EventStream, Responses, errors_of, waits
 from gongfang.api.idempotency import Replays
 from gongfang.api.refusals import Refusals
-from gongfang.api.validation import Malformed, error_of
+from gongfang.api.validation import Malformed, WrongType, error_of
 from gongfang.domain.errors import FieldError, GongfangError, Invalid, NotFound, TooLarge
 from gongfang.wire.envelope import AnyEnvelope, Envelope
 
 BASE = "/api/v1"
 BODY_LIMIT = 20 << 20
 """Bytes of a JSON body; the largest that the models allow fits."""
+PUBLIC_LIMIT = 64 << 10
+"""The same of a body by anybody: nobody unknown has the server hold and parse megabytes."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 F = TypeVar("F", bound=Callable[..., Awaitable[Response]])
@@ -45,6 +49,7 @@ class Endpoint(APIRoute):
         inner: Handler = super().get_route_handler()
         known = frozenset(_query_names(self.dependant))
         repeatable = frozenset({"label"}) & known
+        takes_json = self.body_field is not None
 
         async def handle(request: Request) -> Response:
             call = None
@@ -54,8 +59,10 @@ class Endpoint(APIRoute):
                 _check_address(request, known, repeatable)
                 body = None
                 if not self._upload and request.method not in ("GET", "DELETE"):
-                    request = Request(request.scope, _limited(request.receive))
-                    body = await _body(request)
+                    request = Request(
+                        request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT)
+                    )
+                    body = await _body(request, json=takes_json)
                 answer = await self._answer(request, call, inner, body)
             except GongfangError as error:
                 answer = error_answer(visit_of(request), error)
@@ -84,7 +91,7 @@ async def _note(request: Request, call: KnownCall, status: int, code: str) -> No
 
 def _code_of(answer: Response) -> str:
     """The code in an error's envelope, which this package wrote itself."""
-    return str(json.loads(bytes(answer.body)).get("code", "")) if answer.body else ""
+    return str(orjson.loads(bytes(answer.body)).get("code", "")) if answer.body else ""
 
 
 async def worded(request: Request, inner: Handler) -> Response:
@@ -114,45 +121,29 @@ def http_answer(request: Request, error: HTTPException) -> Response:
     return envelope(visit, error.status_code, "http_error", facts={"status": error.status_code}, headers=headers)
 
 
-async def _body(request: Request) -> bytes:
-    """Reads it whole (FastAPI then finds it read). No value holds a zero byte: the database has no text with one."""
+async def _body(request: Request, *, json: bool) -> bytes:
+    """Reads it whole (FastAPI then finds it read, and where it is JSON parsed)."""
     try:
         body = await request.body()
     except ClientDisconnect as error:
         raise Malformed("request_broken_off") from error
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed("malformed_json", detail="not UTF-8", position=error.start) from error
-    if b"\\u0000" in body and _holds_zero(_parsed(body)):
-        raise Invalid("validation_failed", details=[FieldError("body", "v_zero_byte", {})])
+    if json and body:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise WrongType("content_type_not_json", given=kind[:64] or "-")
+        vars(request)["_json"] = parsed(body)  # where Starlette keeps what it has parsed
     return body
 
 
-def _parsed(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):  # FastAPI says what is wrong with it
-        return None
-
-
-def _holds_zero(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_holds_zero(k) or _holds_zero(v) for k, v in cast("dict[str, object]", value).items())
-    return isinstance(value, list) and any(_holds_zero(item) for item in cast("list[object]", value))
-
-
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, limit: int) -> Receive:
     read = 0
 
     async def limited() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > BODY_LIMIT:
-            raise TooLarge("body_too_large", limit=BODY_LIMIT)
+        if read > limit:
+            raise TooLarge("body_too_large", limit=limit)
         return message
 
     return limited
@@ -186,6 +177,13 @@ def _check_address(request: Request, known: frozenset[str], repeatable: frozense
         raise Invalid("validation_failed", details=list(faults.values())[:20])
 
 
+def _settled(model: Any, status: int, function: Callable[..., Any]) -> Responses:
+    """A call that answers 202 answers 200 where it waited for the end."""
+    if status != 202 or not waits(function):
+        return {}
+    return {200: {"model": model, "description": "With `?wait=`: the end was waited for. 已等待完成"}}
+
+
 class Routes:
     """A module's endpoints, gathered by decorators. `tag` groups them in the document."""
 
@@ -206,10 +204,12 @@ class Routes:
         clause: str | None = None,
         public: bool = False,
         upload: bool = False,
+        streams: bool = False,
         extra: dict[str, Any] | None = None,
         responses: dict[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[F], F]:
-        """`answers`: the model of `data`; None = no data. `clause`: of AII/002-2018, e.g. `5.1(1)`."""
+        """`answers`: the model of `data`; None = no data. `clause`: of AII/002-2018, e.g. `5.1(1)`. `streams`: answers
+        server-sent events and no JSON."""
         openapi_extra = dict(extra or {})
         if clause is not None:
             openapi_extra["x-aii-clause"] = clause
@@ -218,6 +218,7 @@ class Routes:
 
         def register(function: F) -> F:
             details = (function.__doc__ or "").strip()
+            model: Any = AnyEnvelope if answers is None else Envelope[answers]
             self.routes.append(
                 Endpoint(
                     self._base + path,
@@ -226,12 +227,15 @@ class Routes:
                     upload=upload,
                     methods=[method],
                     status_code=status,
-                    response_model=AnyEnvelope if answers is None else Envelope[answers],
+                    response_model=None if streams else model,
+                    response_class=EventStream if streams else JSONResponse,
                     tags=[self._tag],
                     summary=summary,
                     description=f"{chinese}。\n\n{details}".strip(),
                     operation_id=getattr(function, "__name__", None),
-                    responses={"default": {"model": AnyEnvelope, "description": "The error, in the envelope"}}
+                    responses=errors_of(method, path, function, public=public, upload=upload)
+                    | _settled(model, status, function)
+                    | ({200: EVENT_STREAM} if streams else {})
                     | (responses or {}),
                     openapi_extra=openapi_extra,
                 )

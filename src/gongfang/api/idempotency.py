@@ -8,7 +8,8 @@ the key as done (`operations.context`). So after a crash anywhere between, the s
 - being worked on: `idempotency_in_progress`, and the client tries again.
 
 An answer is kept for a day. A 5xx frees the key where nothing was done, so that trying again does try again. Keys are
-a user's own, for one method and path. One control plane works in a home, so an owner that isn't this one is gone.
+a user's own, for one method and path and tokens of the same scopes. One control plane works in a home, so an owner that
+isn't this one is gone.
 """
 
 import hashlib
@@ -112,7 +113,9 @@ class Replays:
 
 def _name(call: KnownCall, key: str) -> str:
     request = call.request
-    parts = (call.context.caller.user.id, request.method, request.url.path, key)
+    caller = call.context.caller
+    # With the token's scopes: an answer may hold what a token that is cut down further may not see.
+    parts = (caller.user.id, ",".join(sorted(caller.token.scopes)), request.method, request.url.path, key)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

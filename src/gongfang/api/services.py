@@ -10,6 +10,7 @@ from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
 from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.quotas import Defaults
 from gongfang.domain.values import JsonObject
 from gongfang.domain.webhooks import Sent, Webhook
 from gongfang.reconcile.gc import GcActor, GcReport
@@ -67,4 +68,5 @@ class ApiServices:
     rotate_keys: Callable[[GcActor], Awaitable[Rotation]] | None = None
     icp: IcpPolicy = IcpPolicy.optional
     https_url: Callable[[str], str] | None = None
+    quota_defaults: Defaults = field(default_factory=Defaults)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -40,7 +40,7 @@ async def settle_operation(call: KnownCall, operation: OperationView, wait: floa
 async def _ended(call: KnownCall, view: OperationView, wait: float) -> OperationView:
     key = view.operation.id
     return await until(
-        call.services,
+        call,
         "operation",
         key,
         lambda: show_operation(call.context, key),

@@ -14,6 +14,12 @@ class Malformed(GongfangError):
     kind = "malformed"
 
 
+class WrongType(GongfangError):
+    """A body of a kind that the endpoint doesn't take (status 415)."""
+
+    kind = "wrong_type"
+
+
 _PLACES = ("body", "query", "path", "header", "cookie")
 _PATTERN_CODES = {NAME_PATTERN: "v_app_name"}  # patterns that have words of their own
 _MOST = 50  # findings told; a hostile body may have a million

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import Query
 
-from gongfang.api.services import ApiServices
+from gongfang.api.call import KnownCall
 
 T = TypeVar("T")
 
@@ -33,18 +33,24 @@ async def either(changed: asyncio.Event, closing: asyncio.Event, timeout_s: floa
 
 
 async def until(
-    services: ApiServices,
+    call: KnownCall,
     kind: str,
     key: str,
     look: Callable[[], Awaitable[T]],
     ended: Callable[[T], bool],
     seconds: float,
 ) -> T:
-    """What `look` sees when it has ended, or when the time is over, or the server stops."""
+    """What `look` sees when it has ended, or when the time is over, or the server stops. Raises `Unauthenticated`
+    where the caller was shut out in the meantime; what was begun goes on."""
+    services = call.services
+    confirmed_at = time.monotonic()
     deadline = time.monotonic() + seconds
     with services.database.hub.changes(kind, key) as changed:
         while True:
             changed.clear()
+            if time.monotonic() - confirmed_at >= LOOK_AGAIN_S:
+                await call.confirm()
+                confirmed_at = time.monotonic()
             seen = await look()
             left = deadline - time.monotonic()
             if ended(seen) or left <= 0 or services.closing.is_set():

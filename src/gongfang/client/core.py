@@ -10,6 +10,7 @@ from gongfang.client.resources.certificates import Certificates
 from gongfang.client.resources.egress import Egress
 from gongfang.client.resources.housekeeping import Housekeeping
 from gongfang.client.resources.people import Tokens, Users
+from gongfang.client.resources.quotas import Quotas
 from gongfang.client.resources.tree import Domains, Organizations, Spaces, Tenants
 from gongfang.client.resources.webhooks import Webhooks
 from gongfang.client.resources.work import Builds, Events, Operations, Tasks
@@ -60,6 +61,7 @@ class Client:
         self.organizations = Organizations(self.http)
         self.spaces = Spaces(self.http)
         self.egress = Egress(self.http)
+        self.quotas = Quotas(self.http)
         self.users = Users(self.http)
         self.tokens = Tokens(self.http)
         self.housekeeping = Housekeeping(self.http)

@@ -9,6 +9,7 @@
     ├── Invalid         a value at fault; `details` says which field
     ├── TooLarge        a body or an archive over its limit
     ├── QuotaExceeded   more than was granted
+    ├── TooMany         too often; trying again later helps (`retry_after` seconds)
     └── Unavailable     not now; trying again may help (`retry_after` seconds)
 
 Drivers (runtimes, edge, toolbox, blobs) raise only `Rejected(reason)` and `Unavailable`; anything else is a bug.
@@ -98,6 +99,16 @@ class TooLarge(GongfangError):
 
 class QuotaExceeded(GongfangError):
     kind = "quota_exceeded"
+
+
+class TooMany(GongfangError):
+    """Too often from one place. `retry_after`: seconds after which trying again makes sense."""
+
+    kind = "too_many"
+
+    def __init__(self, code: str, *, retry_after: float, **facts: str | int | float) -> None:
+        super().__init__(code, details=(), **facts)
+        self.retry_after = retry_after
 
 
 class Unavailable(GongfangError):

@@ -117,7 +117,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An API token, of which only the hash is kept. `scopes`: permissions, empty = all that its user has."""
+    """An API token, of which only the hash is kept. `scopes`: permissions, empty = all that its user has.
+
+    `from_login`: a password was given for it. `parent_id`: the cut-down token that made it, with which it ends.
+    """
 
     id: str
     user_id: str
@@ -126,6 +129,8 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    from_login: bool = False
+    parent_id: str | None = None
 
 
 # --- apps ------------------------------------------------------------------------------------------------------------

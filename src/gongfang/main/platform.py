@@ -14,6 +14,7 @@ import uvicorn
 
 from gongfang import __version__
 from gongfang.api.app import create_api
+from gongfang.api.server import BoundedHttp
 from gongfang.api.services import ApiServices, PlatformPart, PlatformState
 from gongfang.blobs import ObjectBlobs
 from gongfang.builders import DropletCache, host_config
@@ -339,6 +340,7 @@ class Platform:
             rotate_keys=self._housekeeping.rotate_keys,
             icp=self._settings.icp,
             https_url=self._https_url if self._settings.https_port is not None else None,
+            quota_defaults=self._settings.quota_defaults,
             closing=self._closing,
         )
         self._application = create_api(services)
@@ -352,6 +354,7 @@ class Platform:
             server_header=False,
             proxy_headers=False,  # whose word about a client's address counts is the API's to say
             ssl_context_factory=self._api_tls.for_server if self._api_tls is not None else None,
+            http=BoundedHttp,
         )
         return _Server(config)
 

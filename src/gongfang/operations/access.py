@@ -3,8 +3,11 @@
 A token is `gf_` and 43 random characters, 256 bits; only its SHA-256 is kept. Unlike a password it can't be guessed,
 so a plain hash is enough and looking one up is one index read.
 
-Log-in failures are counted a user: from the fifth on the user is locked for 15 minutes, twice as long after each
-further failure. A locked user, an unknown one and a wrong password get the same answer after the same work.
+Log-in failures are counted a name and source address: from the fifth on the name is locked for that source for 15
+minutes, twice as long after each further failure. Who guesses from one place so locks out only that place. Fifty
+failures of a user from anywhere lock it for everybody for 15 minutes: guessing from many places is slow, too, and
+never ends in a lock for good. A locked user, an unknown one and a wrong password get the same answer after the same
+work; before any work, a source with too many failures of whatever names is sent away (`throttle`).
 """
 
 import hashlib
@@ -18,12 +21,15 @@ from gongfang.domain.ids import new_id
 from gongfang.domain.values import Level, Organization, Role, RoleBinding, Space, Tenant, Token, User
 from gongfang.operations.context import Context
 from gongfang.operations.passwords import NO_PASSWORD, matches
+from gongfang.operations.throttle import Throttle, source_of
 from gongfang.operations.tree import DEFAULT
 from gongfang.state import Database, LoginRecord, Reading, Writing
 from gongfang.wire.models import LoginRequest
 
 ADMIN = "admin"
+NOBODY = "-"  # an id that nobody has
 FAILURES_ALLOWED = 5
+FAILURES_FROM_EVERYWHERE = 50
 FIRST_LOCK = timedelta(minutes=15)
 LONGEST_LOCK = timedelta(hours=24)
 _USED_EVERY = timedelta(minutes=1)
@@ -86,6 +92,7 @@ async def login(
     database: Database,
     clock: Clock,
     request: LoginRequest,
+    throttle: Throttle,
     *,
     source: str | None = None,
     request_id: str | None = None,
@@ -93,17 +100,22 @@ async def login(
 ) -> IssuedToken:
     """A token for a name and a password. Each failure leaves an event `user:login:failed`.
 
-    Raises `Unauthenticated("login_failed")`, whatever was wrong.
+    Raises `Unauthenticated("login_failed")`, whatever was wrong; `TooMany("login_too_often")` and
+    `Unavailable("login_busy")` before anything is looked at.
     """
+    now = clock()
+    place = source_of(source)
+    throttle.check(place, now)
     async with database.reading() as tx:
         record = await tx.login(request.username)
     right = await matches(record.password_hash if record else None, request.password.get_secret_value())
-    now = clock()
+    name = hash_name(request.username)
     async with database.writing() as tx:
         # Counted under the row's lock and decided by what stands there now: of many guesses at once, those behind the
-        # fifth are refused even where one of them is right.
-        held = await _held(tx, record)
-        locked = held is not None and held.locked_until is not None and held.locked_until > now
+        # fifth are refused even where one of them is right. An unknown name is asked for and counted all the same.
+        held = await _held(tx, record, request.username)
+        failed, locked_until = await tx.login_failures(name, place)
+        locked = any(until is not None and until > now for until in (locked_until, held and held.locked_until))
         granted = held if right and held is not None and not locked and not held.user.disabled else None
         user = held.user if held else None
         await tx.event(
@@ -118,13 +130,22 @@ async def login(
             user_agent=user_agent,
         )
         if granted:
-            if granted.failed_logins:
-                await tx.note_login(granted.user.id, failed=0, locked_until=None)
+            await tx.note_login(granted.user.id, failed=0, locked_until=None)
+            await tx.forget_login_failures(name_hash=name, source=place)
             return await issue(tx, _login_token(granted.user, request, now))
-        if held is not None and not locked and not right:
-            failures = held.failed_logins + 1
-            lock = lock_time(failures)
-            await tx.note_login(held.user.id, failed=failures, locked_until=now + lock if lock else None)
+        if not locked and not right:
+            lock = lock_time(failed + 1)
+            until = now + lock if lock else None
+            await tx.note_login_failure(name, place, failed=failed + 1, locked_until=until, now=now)
+            everywhere = (held.failed_logins if held else 0) + 1
+            full = everywhere >= FAILURES_FROM_EVERYWHERE
+            await tx.note_login(
+                user.id if user else NOBODY,
+                failed=0 if full else everywhere,
+                locked_until=now + FIRST_LOCK if full else None,
+            )
+        await tx.forget_login_failures(before=now - 2 * LONGEST_LOCK)
+    throttle.note(place, now)
     raise Unauthenticated("login_failed")
 
 
@@ -137,13 +158,37 @@ def _login_token(user: User, request: LoginRequest, now: datetime) -> Token:
         created_at=now,
         expires_at=now + timedelta(seconds=request.expires_in_s),
         last_used_at=None,
+        from_login=True,
     )
 
 
-async def _held(tx: Writing, record: LoginRecord | None) -> LoginRecord | None:
-    if record is None or await tx.lock(User, record.user.id) is None:
-        return None
-    return await tx.login(record.user.name)
+async def _held(tx: Writing, record: LoginRecord | None, name: str) -> LoginRecord | None:
+    held = await tx.lock(User, record.user.id if record else NOBODY)
+    again = await tx.login(name)
+    return again if held is not None else None
+
+
+def hash_name(name: str) -> str:
+    """Under what the failures of a name are counted: whatever was typed, of one length."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def confirm(database: Database, clock: Clock, user: User, token: Token) -> None:
+    """Whether somebody who was known when a long call began still is: asked while it waits, streams or uploads.
+
+    Raises `Unauthenticated`: as `authenticate`, and `roles_changed` where a role was taken away in the meantime.
+    """
+    async with database.reading() as tx:
+        now_token = await tx.one(Token, token.id)
+        now_user = await tx.one(User, user.id)
+    if now_token is None or now_user is None:
+        raise Unauthenticated("token_invalid")
+    if now_token.expires_at is not None and now_token.expires_at <= clock():
+        raise Unauthenticated("token_expired")
+    if now_user.disabled:
+        raise Unauthenticated("user_disabled")
+    if not {b.id for b in user.bindings} <= {b.id for b in now_user.bindings}:
+        raise Unauthenticated("roles_changed")
 
 
 async def own_user(context: Context) -> User:

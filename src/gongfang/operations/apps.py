@@ -21,6 +21,7 @@ from gongfang.domain.values import (
 from gongfang.operations.config import changed_environment, changed_processes, first_scale
 from gongfang.operations.context import Context, find_app
 from gongfang.operations.domains import attach_new_domain
+from gongfang.operations.quotas import admit, admit_new
 from gongfang.operations.shared import app_etag, lock_app, new_operation, submit, view_app, view_apps
 from gongfang.operations.tree import default_space
 from gongfang.operations.views import AppView, OperationView
@@ -33,7 +34,8 @@ _DEPLOYS = (OperationKind.start, OperationKind.deploy, OperationKind.configure, 
 async def create_app(context: Context, request: AppRequest) -> AppView:
     """5.1(1). A stopped app with nothing uploaded yet, and its domain.
 
-    Raises `Conflict("name_taken")` within the space, what `default_space` and the domain's checks raise.
+    Raises `Conflict("name_taken")` within the space, `QuotaExceeded`, what `default_space` and the domain's checks
+    raise.
     """
     async with context.database.writing() as tx:
         space = await default_space(tx, context, request.space_id)
@@ -41,6 +43,7 @@ async def create_app(context: Context, request: AppRequest) -> AppView:
         context.require(Permission.app_write, place, missing=NotFound("space_not_found", space=space.id))
         if await tx.find(App, space_id=space.id, name=request.name, limit=1):
             raise Conflict("app_name_taken", name=request.name)
+        await admit_new(tx, context, space)
         config = changed_environment(AppConfig(), request.environment)
         config, scale = changed_processes(config, first_scale(request.type), request.processes)
         now = context.clock()
@@ -181,6 +184,7 @@ async def _apply_config(
         operation = new_operation(context, app, kind, **(await _same_droplet(tx, app) if released else {}))
         supersedes = _DEPLOYS if released else (OperationKind.scale,)
         return await submit(tx, context, app, operation, supersedes=supersedes, config=config, **changes)
+    await admit(tx, context, app, {"config": config, **changes})
     changed = await tx.update(
         App, app.id, generation=app.generation + 1, updated_at=context.clock(), config=config, **changes
     )

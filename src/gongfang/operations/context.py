@@ -7,6 +7,7 @@ from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Forbidden, NotFound
 from gongfang.domain.permissions import granted
 from gongfang.domain.policies import IcpPolicy
+from gongfang.domain.quotas import Defaults
 from gongfang.domain.values import App, JsonObject, Level, Outcome, Permission, Place, RoleBinding, Token, User
 from gongfang.state import Database, Reading, Scope, Writing
 
@@ -72,6 +73,7 @@ class Context:
     trace: Trace = field(default_factory=Trace)
     room: Callable[[], None] = lambda: None  # raises `Unavailable("disk_full")` where the disk gets full
     icp: IcpPolicy = IcpPolicy.optional
+    quota_defaults: Defaults = field(default_factory=Defaults)
 
     def require(self, permission: Permission, place: Place, *, missing: NotFound) -> None:
         """The caller may, or gets an error: `missing` (404) where they may not even read there, else `Forbidden`."""

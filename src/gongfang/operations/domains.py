@@ -129,6 +129,10 @@ async def _register(tx: Writing, context: Context, name: str, icp_number: str | 
         await tx.insert(domain)
         tx.wake("https", domain.id)
     elif icp_number is not None and icp_number != found[0].icp_number:
+        # What is attached belongs to the app's people: its filing number, too.
+        app = await tx.one(App, found[0].app_id) if found[0].app_id else None
+        if app is not None and not context.caller.may(Permission.domain_write, app.place):
+            raise _taken(context, found[0], app)
         domain = await tx.update(Domain, found[0].id, icp_number=icp_number) or found[0]
     else:
         return found[0]

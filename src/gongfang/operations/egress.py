@@ -43,11 +43,16 @@ async def set_egress(context: Context, space_id: str, request: EgressRequest) ->
             await tx.update(
                 EgressPolicy, space_id, internet=policy.internet, allow=policy.allow, changed_at=policy.changed_at
             )
-        data = {
-            "before": {"internet": before.internet, "allow": list(before.allow)},
-            "after": {"internet": policy.internet, "allow": list(policy.allow)},
-        }
-        await context.event(tx, "space:egress:change", place=place_of_node(space), object_id=space_id, data=data)
+        await context.event(
+            tx,
+            "space:egress:change",
+            place=place_of_node(space),
+            object_id=space_id,
+            object_kind="space",
+            object_name=space.name,
+            before={"internet": before.internet, "allow": list(before.allow)},
+            after={"internet": policy.internet, "allow": list(policy.allow)},
+        )
         tx.wake("egress", space_id)
         return policy
 

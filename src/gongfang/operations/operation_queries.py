@@ -34,6 +34,13 @@ async def show_operation(context: Context, operation_id: str) -> OperationView:
         return (await _views(tx, [await _find(tx, context, operation_id, Permission.app_read)]))[0]
 
 
+async def may_read_logs(context: Context, operation_id: str) -> bool:
+    """Whether the output of its build is for the caller, too: a token may be cut down to the rest."""
+    async with context.database.reading() as tx:
+        operation = await _find(tx, context, operation_id, Permission.app_read)
+        return context.caller.may(Permission.logs_read, _place(operation))
+
+
 async def list_operations(
     context: Context,
     *,

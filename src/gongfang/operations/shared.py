@@ -19,6 +19,7 @@ from gongfang.domain.values import (
     Task,
 )
 from gongfang.operations.context import Context, find_app
+from gongfang.operations.quotas import admit
 from gongfang.operations.views import AppView, OperationView
 from gongfang.state import Reading, Writing
 
@@ -163,7 +164,8 @@ async def submit(
     supersedes: Sequence[OperationKind] = (),
     **changes: Any,
 ) -> tuple[AppView, OperationView]:
-    """Writes the operation and the app's changed desired state, and wakes the reconciler."""
+    """Writes the operation and the app's changed desired state, and wakes the reconciler. Raises `QuotaExceeded`."""
+    await admit(tx, context, app, changes)
     operation = await supersede(tx, context, app, supersedes, operation)
     await tx.insert(operation)
     changed = await tx.update(App, app.id, generation=app.generation + 1, updated_at=context.clock(), **changes)

@@ -11,6 +11,8 @@ from zoneinfo import available_timezones
 
 from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, invalid_field
 from gongfang.domain.ids import new_id
+from gongfang.domain.names import skeleton
+from gongfang.domain.quotas import Quota
 from gongfang.domain.values import (
     App,
     Domain,
@@ -82,7 +84,8 @@ async def _seen(tx: Reading, context: Context, noun: type[N], *, limit: int | No
     return await tx.find(noun, scope=scope, limit=limit, **equals)
 
 
-async def _show(tx: Reading, context: Context, noun: type[N], key: str) -> N:
+async def show_in(tx: Reading, context: Context, noun: type[N], key: str) -> N:
+    """Within a transaction, where the caller sees it. Raises `NotFound`."""
     found = await _seen(tx, context, noun, id=key, limit=1)
     if not found:
         raise NotFound(f"{LEVELS[noun].value}_not_found", id=key)
@@ -101,7 +104,7 @@ async def list_nodes(
 async def show_node(context: Context, noun: type[N], key: str) -> N:
     """Raises `NotFound` (`tenant_not_found`, `organization_not_found`, `space_not_found`)."""
     async with context.database.reading() as tx:
-        return await _show(tx, context, noun, key)
+        return await show_in(tx, context, noun, key)
 
 
 async def default_node(tx: Reading, context: Context, noun: type[N], key: str | None) -> N:
@@ -110,7 +113,7 @@ async def default_node(tx: Reading, context: Context, noun: type[N], key: str | 
     Raises `NotFound`, and `Invalid` naming the field that has to be given where it can't be derived.
     """
     if key is not None:
-        return await _show(tx, context, noun, key)
+        return await show_in(tx, context, noun, key)
     seen = await _seen(tx, context, noun, limit=2)
     if len(seen) == 1:
         return seen[0]
@@ -158,7 +161,21 @@ async def naming(context: Context, name: str) -> AsyncGenerator[Writing]:
         raise Conflict("name_taken", details=[FieldError("name", "name_in_use", {"name": name})]) from error
 
 
+async def _require_distinct(tx: Reading, node: Node, name: str) -> None:
+    """No sibling's name looks the same. (That none *is* the same, the database itself holds.)"""
+    above: dict[str, Any] = {}
+    if isinstance(node, Organization):
+        above["tenant_id"] = node.tenant_id
+    elif isinstance(node, Space):
+        above["organization_id"] = node.organization_id
+    alike = skeleton(name)
+    for sibling in await tx.find(type(node), **above):
+        if sibling.id != node.id and skeleton(sibling.name) == alike:
+            raise Conflict("name_taken", details=[FieldError("name", "name_in_use", {"name": sibling.name})])
+
+
 async def _create(tx: Writing, context: Context, node: N, data: JsonObject) -> N:
+    await _require_distinct(tx, node, node.name)
     await tx.insert(node)
     tag = f"{LEVELS[type(node)].value}:create"
     await context.event(tx, tag, place=place_of_node(node), object_id=node.id, data=data)
@@ -203,10 +220,12 @@ async def change_node(context: Context, noun: type[N], key: str, change: TreeCha
             raise invalid_field("timezone", "timezone_of_tenants")
         _timezone(changes["timezone"])
     async with naming(context, str(changes.get("name", ""))) as tx:
-        node = await _show(tx, context, noun, key)
+        node = await show_in(tx, context, noun, key)
         _require_write(context, place_of_node(node))
         if not changes:
             return node
+        if "name" in changes:
+            await _require_distinct(tx, node, changes["name"])
         changed = await tx.update(noun, key, **changes)
         if changed is None:
             raise NotFound(f"{LEVELS[noun].value}_not_found", id=key)
@@ -230,7 +249,7 @@ async def _inside(tx: Reading, node: Node) -> dict[str, int]:
 async def delete_node(context: Context, noun: type[N], key: str) -> None:
     """An empty one, with the roles that were bound there. Raises `Conflict("not_empty")` saying what is inside."""
     async with context.database.writing() as tx:
-        node = await _show(tx, context, noun, key)
+        node = await show_in(tx, context, noun, key)
         _require_write(context, place_of_node(node))
         # The lock keeps others from putting something inside between the count and the deletion: a foreign key to a
         # row that is held for update has to wait.
@@ -246,6 +265,7 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
                 domains=inside.get("domains", 0),
             )
         await tx.delete(RoleBinding, level=LEVELS[noun], scope_id=key)
+        await tx.delete(Quota, id=key)
         await tx.delete(noun, id=key)
         tag = f"{LEVELS[noun].value}:delete"
         await context.event(tx, tag, place=place_of_node(node), object_id=key, data={"name": node.name})

@@ -2,26 +2,39 @@
 
 A user belongs to no tenant; roles tie them to places. An administrator sees and changes a user only as far as the
 user's roles lie within what the administrator administers: who is bound anywhere else (or nowhere) can be changed by
-the platform's administrators alone, since a new password or token for them would reach beyond.
+the platform's administrators alone, since a new password or token for them would reach beyond. What a user may
+elsewhere is not shown either.
+
+A token that is cut down to scopes gives nobody more than itself: it grants only roles whose permissions are all among
+its scopes, and sets the passwords of such users only.
+
+A new password ends the tokens that came from a log-in, but for the one that calls; API tokens stay, since programs
+hang on them, unless `end_tokens` asks for their end, too.
 """
+
+from collections.abc import Iterable
+from dataclasses import replace
 
 from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
 from gongfang.domain.ids import new_id
+from gongfang.domain.permissions import PERMISSIONS
 from gongfang.domain.values import (
     JsonObject,
     Level,
     Organization,
     Permission,
     Place,
+    Role,
     RoleBinding,
     Space,
     Tenant,
+    Token,
     User,
 )
-from gongfang.operations.access import enabled_platform_admins, is_platform_admin
+from gongfang.operations.access import enabled_platform_admins, hash_name, is_platform_admin
 from gongfang.operations.context import Context
 from gongfang.operations.passwords import hashed
-from gongfang.operations.tree import default_node, naming, place_of
+from gongfang.operations.tree import NODES, default_node, naming, place_of
 from gongfang.state import Reading, Scope, Writing
 from gongfang.wire.models import RoleRequest, UserChange, UserRequest
 
@@ -43,10 +56,24 @@ async def list_users(context: Context, *, after: str | None = None, limit: int =
     async with context.database.reading() as tx:
         if scope.everything:
             return await tx.find(User, after=after, limit=limit)
+        # Roles elsewhere are left out below: what a user may in another tenant is that tenant's matter.
         places = await _places_below(tx, scope)
         bindings = await tx.find(RoleBinding, scope_id=places) if places else []
         ids = {b.user_id for b in bindings} | {context.caller.user.id}
-        return await tx.find(User, id=ids, after=after, limit=limit)
+        found = await tx.find(User, id=ids, after=after, limit=limit)
+        return [_shown(context, user, places) for user in found]
+
+
+def _shown(context: Context, user: User, places: set[str]) -> User:
+    """The user with the roles that the caller may know of."""
+    if user.id == context.caller.user.id:
+        return user
+    return replace(user, bindings=tuple(b for b in user.bindings if b.scope_id in places))
+
+
+async def _as_seen(tx: Reading, context: Context, user: User) -> User:
+    scope = context.caller.scope(Permission.user_read)
+    return user if scope.everything else _shown(context, user, await _places_below(tx, scope))
 
 
 async def find_user(tx: Reading, context: Context, user_id: str) -> User:
@@ -64,7 +91,7 @@ async def find_user(tx: Reading, context: Context, user_id: str) -> User:
 
 async def show_user(context: Context, user_id: str) -> User:
     async with context.database.reading() as tx:
-        return await find_user(tx, context, user_id)
+        return await _as_seen(tx, context, await find_user(tx, context, user_id))
 
 
 async def require_administers(tx: Reading, context: Context, user: User) -> None:
@@ -74,6 +101,14 @@ async def require_administers(tx: Reading, context: Context, user: User) -> None
         raise Forbidden("forbidden", permission=Permission.user_write.value)
 
 
+def _require_scopes(context: Context, roles: Iterable[Role]) -> None:
+    """The caller's token is not cut down below these roles. Raises `Forbidden("scopes_below_role")`."""
+    scopes = context.caller.token.scopes
+    missing = frozenset[Permission]().union(*(PERMISSIONS[role] for role in roles)) - set(scopes)
+    if scopes and missing:
+        raise Forbidden("scopes_below_role", missing=", ".join(sorted(missing)[:3]))
+
+
 async def create_user(context: Context, request: UserRequest) -> User:
     """A user with a password and first roles. Without roles only the platform's administrators may make one.
 
@@ -81,12 +116,12 @@ async def create_user(context: Context, request: UserRequest) -> User:
     """
     if not request.roles or not _administers_somewhere(context):
         _require_platform(context)
-    password_hash = await hashed(request.password.get_secret_value())
+    password_hash = await hashed(request.password.get_secret_value(), name=request.name)
     async with naming(context, request.name) as tx:
         user = User(new_id("usr"), request.name, request.display_name, disabled=False, created_at=context.clock())
         await tx.insert(user, password_hash=password_hash)
         for role in request.roles:
-            await _grant(tx, context, user, role)
+            await _grant(tx, context, await _again(tx, user.id), role)
         await context.event(tx, "user:create", object_id=user.id, data={"name": user.name})
         return await _again(tx, user.id)
 
@@ -111,15 +146,29 @@ async def _again(tx: Reading, user_id: str) -> User:
 async def change_user(context: Context, user_id: str, change: UserChange) -> User:
     """Display name, password, disabled or not. Everybody may change the first two of themselves.
 
-    A new password also ends a lock after failed log-ins. Raises `Conflict("last_administrator")`.
+    A new password also ends a lock after failed log-ins, and the tokens of log-ins. Raises
+    `Conflict("last_administrator")`, `Invalid` where the password is easily guessed.
     """
     password = change.password.get_secret_value() if change.password else None
-    password_hash = await hashed(password) if password else None
+    if password is not None:
+        # Who may not is told so before a hash is made for them; it is asked again beside the change itself.
+        async with context.database.reading() as tx:
+            user = await find_user(tx, context, user_id)
+            if user.id != context.caller.user.id:
+                await require_administers(tx, context, user)
+        password_hash = await hashed(password, name=user.name)
+    else:
+        password_hash = None
     async with context.database.writing() as tx:
         user = await find_user(tx, context, user_id)
+        if await tx.lock(User, user.id) is None:
+            raise NotFound("user_not_found", user=user_id)
+        user = await _again(tx, user.id)
         own = user.id == context.caller.user.id and change.disabled is None and not context.caller.token.scopes
         if not own:
             await require_administers(tx, context, user)
+        if password_hash is not None:
+            _require_scopes(context, (b.role for b in user.bindings))
         changes: JsonObject = {}
         if change.display_name is not None:
             changes["display_name"] = change.display_name
@@ -132,9 +181,28 @@ async def change_user(context: Context, user_id: str, change: UserChange) -> Use
         if password_hash is not None:
             await tx.set_password(user.id, password_hash)
             await tx.note_login(user.id, failed=0, locked_until=None)
-        data = {**changes, **({"password": "***"} if password_hash else {})}
+            await tx.forget_login_failures(name_hash=hash_name(user.name))
+        ended = await _end_tokens(tx, context, user, password=password_hash is not None, every=change.end_tokens)
+        data = {
+            **changes,
+            **({"password": "***"} if password_hash else {}),
+            **({"tokens_ended": ended} if ended else {}),
+        }
         await context.event(tx, "user:change", object_id=user.id, data=data)
-        return await _again(tx, user.id)
+        tx.wake("access", user.id)
+        return await _as_seen(tx, context, await _again(tx, user.id))
+
+
+async def _end_tokens(tx: Writing, context: Context, user: User, *, password: bool, every: bool) -> int:
+    """Ends those that a new password (or the wish to end every one) ends; how many."""
+    if not (password or every):
+        return 0
+    kinds: JsonObject = {} if every else {"from_login": True}
+    tokens = await tx.find(Token, user_id=user.id, **kinds)
+    ended = [t.id for t in tokens if t.id != context.caller.token.id]
+    if ended:
+        await tx.delete(Token, id=ended)
+    return len(ended)
 
 
 async def delete_user(context: Context, user_id: str) -> None:
@@ -145,6 +213,7 @@ async def delete_user(context: Context, user_id: str) -> None:
         await _not_the_last(tx, user)
         await tx.delete(User, id=user.id)
         await context.event(tx, "user:delete", object_id=user.id, data={"name": user.name})
+        tx.wake("access", user.id)
 
 
 async def _not_the_last(tx: Writing, user: User) -> None:
@@ -165,7 +234,10 @@ async def grant_role(context: Context, user_id: str, request: RoleRequest) -> Ro
     """
     async with context.database.writing() as tx:
         user = await find_user(tx, context, user_id)
-        return await _grant(tx, context, user, request)
+        # Held, so that the tokens and passwords that others give meanwhile are checked against the roles there will be.
+        if await tx.lock(User, user.id) is None:
+            raise NotFound("user_not_found", user=user_id)
+        return await _grant(tx, context, await _again(tx, user.id), request)
 
 
 async def _grant(tx: Writing, context: Context, user: User, request: RoleRequest) -> RoleBinding:
@@ -175,6 +247,10 @@ async def _grant(tx: Writing, context: Context, user: User, request: RoleRequest
         _require_platform(context)
     else:
         context.require(Permission.user_write, place, missing=missing)
+        # Held, so that it isn't deleted before the binding is there: no binding may name a place that is gone.
+        if await tx.lock(NODES[request.level], scope_id or "") is None:
+            raise missing
+    _require_scopes(context, [request.role])
     same = [b for b in user.bindings if (b.role, b.level, b.scope_id) == (request.role, request.level, scope_id)]
     if same:
         return same[0]
@@ -225,3 +301,4 @@ async def revoke_role(context: Context, user_id: str, binding_id: str) -> None:
         await tx.delete(RoleBinding, id=binding.id)
         data = {"user": user.name, "role": binding.role.value, "level": binding.level.value}
         await context.event(tx, "role:revoke", place=place, object_id=binding.id, data=data)
+        tx.wake("access", user.id)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from gongfang.domain import values, webhooks
+from gongfang.domain import quotas, values, webhooks
 from gongfang.domain.certificates import Certificate
 from gongfang.domain.egress import EgressPolicy
 from gongfang.state import tables
@@ -138,6 +138,7 @@ NOUNS: dict[type[Any], Table] = {
     values.Domain: tables.domains,
     values.Operation: tables.operations,
     values.Event: tables.events,
+    quotas.Quota: tables.quotas,
     webhooks.Webhook: tables.webhooks,
     webhooks.Delivery: tables.webhook_deliveries,
     Certificate: tables.certificates,

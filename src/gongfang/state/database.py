@@ -23,7 +23,7 @@ from gongfang.domain.audit import kind_of, outcome_of
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
 from gongfang.domain.values import App, Event, JsonObject, Operation, Outcome, Package, RoleBinding, Token, User
 from gongfang.domain.webhooks import KEPT_DELIVERIES, Delivery
-from gongfang.state import eventlog, tables
+from gongfang.state import eventlog, statements, tables
 from gongfang.state.codec import NOUNS, Codec
 from gongfang.state.crypto import Keyring
 from gongfang.state.hub import Hub, Wake
@@ -237,6 +237,11 @@ class Reading:
         found = await self._rows(statement)
         return {r["id"]: CertificatePapers(r["chain"], self._codecs.keyring.open(r["sealed_key"])) for r in found}
 
+    async def usage(self, column: str, key: str, default_memory_mb: int) -> tuple[int, int, int]:
+        """Apps, instances and memory (MiB) that are wanted where `column` (`space_id`, `organization_id`) is `key`."""
+        row = (await self._rows(statements.usage(column, key, default_memory_mb)))[0]
+        return int(row["apps"]), int(row["instances"]), int(row["memory_mb"])
+
     async def idempotent(self, key: str) -> Idempotent | None:
         rows = await self._rows(select(tables.idempotency).where(tables.idempotency.c.key == key))
         if not rows:
@@ -402,11 +407,28 @@ class Writing(Reading):
 
     async def move_lock_outs(self, by: timedelta) -> None:
         """Puts on the ends of all lock-outs, when the machine's clock was put on."""
-        table = tables.users
-        moved = table.c.locked_until + by
-        await self._connection.execute(
-            update(table).where(table.c.locked_until.is_not(None)).values(locked_until=moved)
-        )
+        for table in (tables.users, tables.login_failures):
+            moved = table.c.locked_until + by
+            await self._connection.execute(
+                update(table).where(table.c.locked_until.is_not(None)).values(locked_until=moved)
+            )
+
+    async def login_failures(self, name_hash: str, source: str) -> tuple[int, datetime | None]:
+        """How often a name failed from one source, and until when it is locked for it; held until the end."""
+        rows = await self._rows(statements.login_failures(name_hash, source))
+        return (rows[0]["failed"], rows[0]["locked_until"]) if rows else (0, None)
+
+    async def note_login_failure(
+        self, name_hash: str, source: str, *, failed: int, locked_until: datetime | None, now: datetime
+    ) -> None:
+        await self._connection.execute(statements.note_login_failure(name_hash, source, failed, locked_until, now))
+
+    async def forget_login_failures(
+        self, *, name_hash: str | None = None, source: str | None = None, before: datetime | None = None
+    ) -> None:
+        if name_hash is None and before is None:
+            raise ValueError("forgetting needs a condition")
+        await self._connection.execute(statements.forget_login_failures(name_hash, source, before))
 
     async def set_password(self, user_id: str, password_hash: str) -> None:
         table = tables.users
@@ -502,6 +524,7 @@ _AWAY = ("08", "40", "53", "57P")
 
 _DISK_FULL = "53100"
 _UNIQUE = "23505"  # SQLSTATE unique_violation
+_GONE = "23503"  # SQLSTATE foreign_key_violation: what a new row hangs on was deleted in the meantime
 
 
 @contextmanager
@@ -510,6 +533,8 @@ def _translated():
     try:
         yield
     except IntegrityError as error:
+        if _sqlstate(error.orig) == _GONE:
+            raise Conflict("deleted_meanwhile") from error
         if _sqlstate(error.orig) != _UNIQUE:
             raise
         raise Conflict("name_taken") from error

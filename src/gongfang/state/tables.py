@@ -107,6 +107,8 @@ tokens = Table(
     _time("created_at", nullable=False),
     _time("expires_at"),
     _time("last_used_at"),
+    Column("from_login", Boolean, nullable=False, server_default=text("false")),
+    Column("parent_id", String(40), ForeignKey("tokens.id", ondelete="CASCADE"), index=True),
 )
 apps = Table(
     "apps",
@@ -378,4 +380,22 @@ egress_policies = Table(
     Column("internet", Boolean, nullable=False),
     Column("allow", JSONB, nullable=False),
     _time("changed_at", nullable=False),
+)
+quotas = Table(
+    "quotas",
+    metadata,
+    _id(),  # of the organisation or space
+    Column("apps", BigInteger),
+    Column("instances", BigInteger),
+    Column("memory_mb", BigInteger),
+    _time("updated_at", nullable=False),
+)
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("name_hash", String(64), primary_key=True),  # of any name, known or not: both must look and take the same
+    Column("source", String(64), primary_key=True),
+    Column("failed", Integer, nullable=False),
+    _time("locked_until"),
+    Column("at", DateTime(timezone=True), nullable=False, index=True),
 )

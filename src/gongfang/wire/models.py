@@ -4,10 +4,22 @@ In PATCH bodies a field that is absent stays as it is, and `null` clears it: `mo
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from gongfang.domain.names import fault_of, one_form
 from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import (
     AppState,
@@ -28,6 +40,20 @@ from gongfang.domain.values import (
     TlsState,
 )
 
+
+def _seen(text: str) -> str:
+    """In one form; refused where something in it can't be seen."""
+    text = one_form(text)
+    fault = fault_of(text)
+    if fault is not None:
+        raise PydanticCustomError("name_character", "the character {character} can't stand here", {"character": fault})
+    return text
+
+
+SeenText = Annotated[str, AfterValidator(_seen)]
+"""A text that is shown to others."""
+
+
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 Name = Annotated[
     str,
@@ -37,6 +63,7 @@ Name = Annotated[
 TreeName = Annotated[
     str,
     StringConstraints(pattern=r"^[^\s/\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,62}$", strip_whitespace=True),
+    AfterValidator(_seen),
     Field(description="1-63 characters, no slashes or control characters", examples=["suzhou-plant"]),
 ]
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9A-Z]([a-z0-9A-Z._/-]{0,61}[a-z0-9A-Z])?$")]
@@ -48,8 +75,30 @@ MemoryMb = Annotated[int, Field(ge=16, le=1_048_576, description="MiB for each i
 Count = Annotated[int, Field(ge=0, le=1000)]
 
 
+def _scalars(annotation: Any) -> frozenset[Any]:
+    """The types that a field takes, without what surrounds them."""
+    if get_origin(annotation) is Annotated:
+        return _scalars(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return frozenset[Any]().union(*(_scalars(part) for part in get_args(annotation)))
+    return frozenset({annotation})
+
+
 class Request(BaseModel):
+    """Numbers and truths are what JSON says they are: `"5"`, `1` for true and `true` for 1 are refused."""
+
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_json_says(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool | str | int | float):
+            takes = _scalars(cls.model_fields[info.field_name or ""].annotation)
+            if takes & {int, float} and isinstance(value, bool | str):
+                raise PydanticKnownError("int_type" if int in takes else "float_type")
+            if bool in takes and not isinstance(value, bool):
+                raise PydanticKnownError("bool_type")
+        return value
 
 
 class Answer(BaseModel):
@@ -69,13 +118,15 @@ class ReasonOut(Answer):
 class LoginRequest(Request):
     username: str = Field(max_length=128)
     password: SecretStr = Field(max_length=1024)
-    name: str = Field(default="login", max_length=64, description="What the token is called in the list of tokens")
+    name: SeenText = Field(default="login", max_length=64, description="What the token is called in the list of tokens")
     expires_in_s: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
 
 
 class TokenRequest(Request):
-    name: str = Field(max_length=64, min_length=1)
-    scopes: list[Permission] = Field(default_factory=list[Permission], description="Empty: all that its user may")
+    name: SeenText = Field(max_length=64, min_length=1)
+    scopes: list[Permission] = Field(
+        default_factory=list[Permission], max_length=64, description="Empty: all that its user may"
+    )
     expires_in_s: int | None = Field(default=90 * 86400, ge=60, le=366 * 86400)
     user_id: str | None = Field(default=None, description="Another user's, by an administrator")
 
@@ -88,6 +139,7 @@ class TokenOut(Answer):
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    from_login: bool = False
     token: str | None = Field(default=None, description="The token itself: only in the answer that made it")
 
 
@@ -107,14 +159,17 @@ class RoleOut(Answer):
 class UserRequest(Request):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]{0,62}$")]
     password: SecretStr = Field(min_length=10, max_length=1024)
-    display_name: str = Field(default="", max_length=128)
-    roles: list[RoleRequest] = Field(default_factory=list[RoleRequest])
+    display_name: SeenText = Field(default="", max_length=128)
+    roles: list[RoleRequest] = Field(default_factory=list[RoleRequest], max_length=100)
 
 
 class UserChange(Request):
-    display_name: str | None = Field(default=None, max_length=128)
+    display_name: SeenText | None = Field(default=None, max_length=128)
     disabled: bool | None = None
     password: SecretStr | None = Field(default=None, min_length=10, max_length=1024)
+    end_tokens: bool = Field(
+        default=False, description="End every token of the user but the calling one, API tokens, too"
+    )
 
 
 class UserOut(Answer):

@@ -153,6 +153,75 @@ def test_an_encrypted_zip(tmp_path: Path) -> None:
     assert refused(tmp_path, bytes(data)) == "archive_encrypted"
 
 
+@pytest.mark.parametrize("method", [6, 97, 99, 65535])
+def test_a_compression_that_nobody_knows(tmp_path: Path, method: int) -> None:
+    data = bytearray(zip_of(("a", "text")))
+    struct.pack_into("<H", data, 8, method)
+    struct.pack_into("<H", data, data.index(b"PK\x01\x02") + 10, method)
+    assert refused(tmp_path, bytes(data)) == "archive_method"
+
+
+def test_entries_of_a_zip_that_overlap(tmp_path: Path) -> None:
+    """A bomb without a ratio: many names in the directory for one and the same piece of data."""
+    data = zip_of(("a", os.urandom(200_000)))
+    at, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    one = data[at:end]
+    many = b"".join(one[:46] + bytes([97 + n]) + one[47:] for n in range(20))
+    tail = bytearray(data[end:])
+    struct.pack_into("<HHI", tail, 8, 20, 20, len(many))
+    assert refused(tmp_path, data[:at] + many + bytes(tail)) in ("archive_damaged", "archive_too_big", "archive_bomb")
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
+def test_devices_in_a_zip(tmp_path: Path, kind: int) -> None:
+    info = zipfile.ZipInfo("dev")
+    info.create_system, info.external_attr = 3, (kind | 0o666) << 16
+    assert refused(tmp_path, zip_of(("app.py", "x"), (info, ""))) == "archive_special"
+
+
+def test_a_sparse_giant_of_the_newer_kind(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("GNUSparseFile.0/giant")
+    sparse = {"major": "1", "minor": "0", "name": "giant", "realsize": str(1 << 40)}
+    info.pax_headers = {f"GNU.sparse.{name}": value for name, value in sparse.items()}
+    body = f"1\n{1 << 40}\n0\n".encode().ljust(512, b"\0")
+    info.size = len(body)
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(body))
+    assert refused(tmp_path, data.getvalue()) in ("archive_too_big", "archive_damaged", "archive_lies")
+
+
+@pytest.mark.parametrize(
+    "name", ["..\\evil", "C:\\evil", "a\\..\\..\\evil", "\\\\host\\evil", "%2e%2e/evil", "．．/evil"]
+)
+def test_what_leads_out_elsewhere_stays_inside(tmp_path: Path, name: str) -> None:
+    """Backslashes, drives, percent signs and full-width dots: refused, or a name like any other; never a way out."""
+    try:
+        target = unpack(tmp_path, zip_of((name, "x"), ("app.py", "x")))
+    except Invalid as error:
+        assert error.code.startswith("archive_")
+    else:
+        found = [path for path in target.rglob("*") if path.is_file()]
+        assert len(found) == 2 and all(path.resolve().is_relative_to(target.resolve()) for path in found)
+    assert not [path for path in tmp_path.rglob("evil*") if "target" not in str(path) and path.is_file()]
+
+
+def test_names_that_differ_in_case_or_form_are_two(tmp_path: Path) -> None:
+    """Where an app runs, they are: nothing is lost, and nothing is written over."""
+    both = ("App.py", "app.py", "caf\u00e9.py", "cafe\u0301.py")
+    target = unpack(tmp_path, zip_of(*((name, name) for name in both)))
+    assert {name: (target / name).read_text() for name in both} == {name: name for name in both}
+
+
+def test_an_archive_in_an_archive_stays_a_file(tmp_path: Path) -> None:
+    """However much is in it: only what was uploaded is unpacked."""
+    inner = zip_of(("zeros", bytes(1 << 16)))
+    for _ in range(5):
+        inner = zip_of(*((f"{n}.zip", inner) for n in range(4)))
+    target = unpack(tmp_path, zip_of(("bomb.zip", inner), ("app.py", "x")))
+    assert (target / "bomb.zip").read_bytes() == inner
+
+
 def test_a_zip_that_lies_about_a_size(tmp_path: Path) -> None:
     data = bytearray(zip_of(("a", os.urandom(5000))))
     at = data.index(b"PK\x01\x02")

@@ -14,6 +14,7 @@ from gongfang.api.routes import (
     operations,
     packages,
     platform,
+    quotas,
     tasks,
     tree,
     users,
@@ -37,6 +38,7 @@ ROUTES: list[Endpoint] = [
         users,
         tree,
         egress,
+        quotas,
         platform,
         housekeeping,
     )

@@ -18,12 +18,14 @@ routes = Routes("access")
 
 @routes.add("POST", "/auth/login", TokenOut, "Log in", "登录", status=201, public=True)
 async def login(call: Anybody, body: LoginRequest) -> Response:
-    """A token for a name and a password. After five failures in a row the user is locked for 15 minutes or more."""
+    """A token for a name and a password. After five failures in a row the name is locked for this source address
+    for 15 minutes or more."""
     services = call.services
     issued = await access.login(
         services.database.audited,
         services.clock,
         body,
+        call.request.app.state.throttle,
         source=call.source,
         request_id=call.visit.request_id,
         user_agent=call.user_agent,

@@ -14,11 +14,12 @@ from gongfang.domain.errors import FieldError, Invalid
 from gongfang.domain.values import AppState, AppType, DesiredState, RuntimeName
 from gongfang.operations import apps
 from gongfang.operations.views import AppView
-from gongfang.wire.envelope import Page
+from gongfang.wire.envelope import Envelope, Page
 from gongfang.wire.models import (
     AppChange,
     AppOut,
     AppRequest,
+    AppWithOperation,
     EnvironmentChange,
     EnvironmentOut,
     InstanceOut,
@@ -29,7 +30,8 @@ routes = Routes("apps")
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="The app's ETag; 412 where it has changed since")]
 
 _PROMISED: dict[int | str, dict[str, Any]] = {
-    202: {"description": "A release is being rolled out: `data` is `{app, operation}`"}
+    200: {"description": "Nothing had to be rolled out"},
+    202: {"model": Envelope[AppWithOperation], "description": "A release is being rolled out"},
 }
 
 

@@ -55,7 +55,7 @@ async def list_events(
     EventOut,
     "Follow events",
     "订阅事件",
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    streams=True,
 )
 async def stream_events(
     call: Call,

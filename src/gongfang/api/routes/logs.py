@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from gongfang.api import sse
 from gongfang.api.call import Call, KnownCall
+from gongfang.api.documented import EVENT_STREAM
 from gongfang.api.endpoint import Routes
 from gongfang.api.present import build_out, line_out, task_out
 from gongfang.api.routes.tasks import task_ended
@@ -27,7 +28,7 @@ Since = Annotated[AwareDatetime | None, Query(description="From this time on")]
 Until = Annotated[AwareDatetime | None, Query(description="Before this time")]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=8192)]
 
-_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_STREAM: dict[int | str, dict[str, Any]] = {200: EVENT_STREAM}
 
 
 def _page(call: KnownCall, page: LinesPage) -> Response:

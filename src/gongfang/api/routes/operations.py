@@ -45,7 +45,7 @@ async def show_operation(call: Call, operation_id: str, wait: Wait = None) -> Re
     """With `?wait=` when it has ended, or when the time is over, however it ended: 200."""
 
     view = await until(
-        call.services,
+        call,
         "operation",
         operation_id,
         lambda: queries.show_operation(call.context, operation_id),
@@ -67,7 +67,8 @@ async def cancel_operation(call: Call, operation_id: str) -> Response:
     OperationOut,
     "Follow an operation",
     "跟踪操作进度",
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    streams=True,
+    responses={204: {"description": "All was seen before"}},
 )
 async def operation_events(
     call: Call,
@@ -93,6 +94,7 @@ def _position(last_event_id: str | None) -> tuple[int, int]:
 
 async def _progress(call: KnownCall, operation_id: str, sequence: int, offset: int) -> AsyncGenerator[sse.Message]:
     reader = LogReader(call.services.runtime)
+    may_read_logs = await queries.may_read_logs(call.context, operation_id)
     give_up_at: float | None = None
     with call.services.database.hub.changes("operation", operation_id) as changed:
         pumps = Pumps(reader, changed)
@@ -101,7 +103,7 @@ async def _progress(call: KnownCall, operation_id: str, sequence: int, offset: i
                 changed.clear()
                 view = await queries.show_operation(call.context, operation_id)
                 operation = view.operation
-                if operation.build_id:
+                if operation.build_id and may_read_logs:
                     await pumps.add(Source(operation.build_id, "build", operation.created_at), offset)
                 log_ended = pumps.ended
                 for line in pumps.waiting():

@@ -51,6 +51,7 @@ async def upload_package(
     app = await packages.may_upload(call.context, app_id)
     services = call.services
     name, blob = await receive(call.request, services.blobs, filename, services.upload_limit)
+    await call.confirm()  # a body may take an hour
     package = await packages.record_package(call.context, app.id, name, blob)
     return call.ok(PackageOut.model_validate(package), status=201)
 

@@ -26,7 +26,7 @@ async def create_task(call: Call, app_id: str, body: TaskRequest, wait: Wait = N
     task = await tasks.create_task(call.context, app_id, body)
     if wait:
         key = task.id
-        task = await until(call.services, "task", key, lambda: tasks.show_task(call.context, key), task_ended, wait)
+        task = await until(call, "task", key, lambda: tasks.show_task(call.context, key), task_ended, wait)
     return call.ok(task_out(task, call.language), status=200 if wait and task_ended(task) else 202)
 
 

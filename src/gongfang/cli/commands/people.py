@@ -157,12 +157,25 @@ def enable(session: Session, user: str) -> None:
     _show_users(session, [session.client.users.change(find_user(session, user).id, disabled=False)])
 
 
-@command("password", t("Set a user's password.", "设置用户密码。"), into=users)
+@command(
+    "password",
+    t(
+        "Set a user's password; logins made with the old one end.",
+        "设置用户密码；用旧密码登录的会话随之失效。",
+    ),
+    into=users,
+)
 @click.argument("user")
 @click.option("--password")
-def set_password(session: Session, user: str, password: str | None) -> None:
+@click.option(
+    "--end-tokens",
+    is_flag=True,
+    help=t("End the user's API tokens, too, but the one in use.", "同时吊销该用户的其他 API 令牌。"),
+)
+def set_password(session: Session, user: str, password: str | None, end_tokens: bool) -> None:
     found = find_user(session, user)
-    _show_users(session, [session.client.users.change(found.id, password=password or ask_password(confirm=True))])
+    password = password or ask_password(confirm=True)
+    _show_users(session, [session.client.users.change(found.id, password=password, end_tokens=end_tokens or None)])
 
 
 @command("remove", t("Remove a user.", "删除用户。"), into=users)

@@ -31,8 +31,10 @@ class Users(Resource):
         display_name: str | None = None,
         disabled: bool | None = None,
         password: str | None = None,
+        end_tokens: bool | None = None,
     ) -> UserOut:
-        body = given(display_name=display_name, disabled=disabled, password=password)
+        """A new password ends the tokens of log-ins but the calling one; `end_tokens` ends API tokens as well."""
+        body = given(display_name=display_name, disabled=disabled, password=password, end_tokens=end_tokens)
         return UserOut.model_validate(self._patch(f"/users/{part(user_id)}", body).data)
 
     def remove(self, user_id: str) -> None:

@@ -4,6 +4,14 @@ from gongfang.domain.messages import register
 
 register(
     {
+        "content_type_not_json": (
+            "The body must be JSON: send the header `Content-Type: application/json` (it said {given}).",
+            "请求体须为 JSON：请发送请求头 `Content-Type: application/json`（当前为 {given}）。",
+        ),
+        "v_name_character": (
+            "The character {character} can't be seen or turns the text around; leave it out.",
+            "字符 {character} 不可见或会改变文字方向，请删除。",
+        ),
         "path_not_found": (
             "There is nothing at {path}; /api/v1/openapi.json lists what there is.",
             "路径 {path} 不存在，可用接口见 /api/v1/openapi.json。",
