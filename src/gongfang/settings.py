@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     upload_limit: int = Field(default=8 << 30, gt=0)
     """The largest package, in bytes."""
     build_memory_mb: int = Field(default=2048, ge=64)
+    build_disk_mb: int = Field(default=8192, ge=64)
+    """What a build, with its app's cache, may write: it is ended when it has more."""
     build_timeout_s: float = Field(default=900, gt=0)
     build_concurrency: int = Field(default=2, ge=1)
     sweep_s: float = Field(default=30, gt=0)

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from gongfang.domain.errors import Rejected
@@ -20,6 +22,7 @@ from gongfang.runtimes.local.sandbox import (
     group,
     passwd,
 )
+from gongfang.runtimes.local.seccomp import own_filter
 
 _TRIAL_S = 20.0
 _SETPRIV = ("--reuid", "{uid}", "--regid", "{uid}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--")
@@ -54,23 +57,43 @@ def _is_shown(path: str) -> bool:
 
 
 async def find_isolation(host: Host, bwrap: str | None, why_no_bwrap: str, scratch: Path, uid: int) -> Isolation:
-    """Tries a sandbox with an overlay, else one without, and says what the machine answered.
+    """Tries a sandbox with all that it can have, then without one thing after the other, and says what the machine
+    answered.
 
     `scratch`: a folder to try the overlay on. `uid`: the user id that the trial runs as, if root.
     """
     launcher = find_launcher()
     as_root = os.geteuid() == 0
     if bwrap is None:
-        return Isolation(None, as_root, False, launcher, why_no_bwrap)
-    full = Isolation(bwrap, as_root, True, launcher)
+        return Isolation(None, as_root, False, launcher, why_no_sandbox=why_no_bwrap)
+    program = own_filter()
+    why_no_filter = "" if program is not None else f"there is no list for {os.uname().machine}"
+    full = Isolation(
+        *(bwrap, as_root, True, launcher),
+        filtered=program is not None,
+        counts_processes=not as_root and _counts_by_namespace(os.uname().release),
+        why_no_filter=why_no_filter,
+    )
+    tried = [full]
     said = await asyncio.to_thread(_try, host, full, scratch, uid)
-    if said is None:
-        return full
-    without = Isolation(bwrap, as_root, False, launcher, why_no_overlay=said)
-    said = await asyncio.to_thread(_try, host, without, scratch, uid)
-    if said is None:
-        return without
-    return Isolation(None, as_root, False, launcher, said)
+    if said is not None:
+        tried = [
+            replace(full, overlay=False, why_no_overlay=said),
+            replace(full, filtered=False, why_no_filter=why_no_filter or said),
+            replace(full, overlay=False, filtered=False, why_no_overlay=said, why_no_filter=why_no_filter or said),
+        ]
+    for isolation in tried:
+        if said is not None:
+            said = await asyncio.to_thread(_try, host, isolation, scratch, uid)
+        if said is None:
+            return isolation
+    return Isolation(None, as_root, False, launcher, why_no_sandbox=said or "")
+
+
+def _counts_by_namespace(release: str) -> bool:
+    """Since 5.14 a user namespace counts its processes by itself; before, all of the user's count together."""
+    numbers = re.findall(r"\d+", release)[:2]
+    return [int(number) for number in numbers] >= [5, 14]
 
 
 def _try(host: Host, isolation: Isolation, scratch: Path, uid: int) -> str | None:
@@ -82,12 +105,16 @@ def _try(host: Host, isolation: Isolation, scratch: Path, uid: int) -> str | Non
     owner, owner_group = (uid, uid) if isolation.as_root else (os.geteuid(), os.getegid())
     spec = WorkloadSpec("trial", WorkloadKind.task, ("true",))
     inside = Inside(spec, owner, owner_group, None, droplet=folder)
-    fds = Descriptors(passwd=memory_file("passwd", passwd(inside)), group=memory_file("group", group(inside)))
+    fds = Descriptors(
+        passwd=memory_file("passwd", passwd(inside)),
+        group=memory_file("group", group(inside)),
+        filter=memory_file("filter", own_filter() or b""),
+    )
     words = bwrap_arguments(host, isolation, inside, {"PATH": "/usr/bin:/bin"}, fds)
     try:
         done = subprocess.run(
             [isolation.bwrap, *words, "--", *command(isolation, inside)],
-            pass_fds=(fds.passwd, fds.group),
+            pass_fds=(fds.passwd, fds.group, fds.filter),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TRIAL_S,
@@ -96,7 +123,7 @@ def _try(host: Host, isolation: Isolation, scratch: Path, uid: int) -> str | Non
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     finally:
-        for number in (fds.passwd, fds.group):
+        for number in (fds.passwd, fds.group, fds.filter):
             os.close(number)
         shutil.rmtree(folder, ignore_errors=True)
     if done.returncode == 0:

@@ -45,6 +45,7 @@ class Record:
     nonce: str
     sandboxed: bool
     started_at: datetime
+    watched: tuple[str, ...] = ()  # folders whose size is looked at
 
     def to_json(self) -> JsonObject:
         return {
@@ -58,6 +59,7 @@ class Record:
                 "processes": self.limits.processes,
                 "open_files": self.limits.open_files,
                 "wall_s": self.limits.wall_s,
+                "disk_bytes": self.limits.disk_bytes,
             },
             "port": self.port,
             "wants_port": self.wants_port,
@@ -66,6 +68,7 @@ class Record:
             "nonce": self.nonce,
             "sandboxed": self.sandboxed,
             "started_at": self.started_at.isoformat(),
+            "watched": list(self.watched),
         }
 
     @staticmethod
@@ -82,6 +85,7 @@ class Record:
             nonce=str(data["nonce"]),
             sandboxed=bool(data["sandboxed"]),
             started_at=datetime.fromisoformat(data["started_at"]),
+            watched=tuple(data.get("watched", ())),
         )
 
 
@@ -104,11 +108,15 @@ class End:
             "at": self.at.isoformat(),
             "timed_out": self.timed_out,
             "told": self.told,
+            "disk_full": info.disk_full,
         }
 
     @staticmethod
     def from_json(data: JsonObject) -> "End":
-        info = ExitInfo(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"]))
+        info = ExitInfo(
+            *(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"])),
+            disk_full=bool(data.get("disk_full")),
+        )
         return End(info, datetime.fromisoformat(data["at"]), bool(data["timed_out"]), bool(data.get("told")))
 
 
@@ -128,10 +136,12 @@ class Folder:
     path: Path
     output: Path = field(init=False)
     status: Path = field(init=False)
+    layer: Path = field(init=False)  # what it writes where it has no disk of its own
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", self.path / "output.log")
         object.__setattr__(self, "status", self.path / "status")
+        object.__setattr__(self, "layer", self.path / "layer")
 
     def write_record(self, record: Record) -> None:
         _write_json(self.path / "record.json", record.to_json())
@@ -193,6 +203,13 @@ class Folder:
     @property
     def timed_out(self) -> bool:
         return (self.path / "timed_out").exists()
+
+    def mark_disk_full(self) -> None:
+        (self.path / "disk_full").touch()
+
+    @property
+    def disk_full(self) -> bool:
+        return (self.path / "disk_full").exists()
 
 
 def exit_of(status: Status, wait_status: int | None, *, out_of_memory: bool) -> ExitInfo:

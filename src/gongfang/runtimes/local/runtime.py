@@ -13,7 +13,10 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import structlog
 
 from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import GongfangError, Rejected
@@ -23,16 +26,20 @@ from gongfang.runtimes.interface import (
     Capabilities,
     Guarantee,
     Handle,
+    Limits,
     LogChunk,
     LogMark,
     Mount,
     Observation,
     Phase,
     Usage,
+    WorkloadKind,
     WorkloadSpec,
 )
 from gongfang.runtimes.local import plain, sandbox
 from gongfang.runtimes.local.cgroups import Cgroups
+from gongfang.runtimes.local.disks import MIB, Disk, Disks, remove_layer
+from gongfang.runtimes.local.guarantees import guarantees
 from gongfang.runtimes.local.host import find_isolation
 from gongfang.runtimes.local.launch import Launch, keep_own_descriptors, spawn, take_locks
 from gongfang.runtimes.local.logs import LogKeeper, OutputLog
@@ -40,13 +47,15 @@ from gongfang.runtimes.local.ports import Ports
 from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
 from gongfang.runtimes.local.records import Folder, Record
 from gongfang.runtimes.local.sandbox import FDS, Inside, Isolation
+from gongfang.runtimes.local.seccomp import own_filter
+from gongfang.runtimes.local.watch import DiskWatch
 from gongfang.runtimes.local.workload import Workload, adopt
 from gongfang.runtimes.tools import EnsureDroplet, EnsureTool
 
+_logger = structlog.get_logger()
 LOG_LIMIT_BYTES = 16 << 20
 UID_BASE = 200_000
 _WALL_GRACE_S = 5.0
-_LIMITS = (("memory_limit", "memory"), ("cpu_limit", "cpu"), ("process_limit", "pids"))
 
 
 class LocalRuntime:
@@ -87,7 +96,10 @@ class LocalRuntime:
         self._starting: dict[str, asyncio.Task[Handle]] = {}
         self._broadcast = Broadcast()
         self._logs = LogKeeper(clock)
-        self._log_task: asyncio.Task[None] | None = None
+        self._disks = Disks(home)
+        self._watch_disks = DiskWatch(self._disk_full)
+        self._filter = own_filter() or b""
+        self._keepers: list[asyncio.Task[None]] = []
 
     # --- opening and closing ---------------------------------------------------------------------------------------
 
@@ -96,20 +108,24 @@ class LocalRuntime:
         keep_own_descriptors()
         self._cgroups.open()
         await self._find_isolation()
+        if self._sandboxed:
+            await self._disks.open()
         boot = boot_id()
         for path in sorted(self.folder.iterdir()):
             await self._adopt(Folder(path), boot)
         running = [each.id for each in self._workloads.values() if each.end is None]
         await asyncio.to_thread(self._cgroups.remove_others, running)
-        self._log_task = asyncio.create_task(self._logs.run(), name="runtime-logs")
+        self._keepers = [
+            asyncio.create_task(self._logs.run(), name="runtime-logs"),
+            asyncio.create_task(self._watch_disks.run(), name="runtime-disks"),
+        ]
 
     async def close(self) -> None:
         starting = list(self._starting.values())
         if starting:
             await asyncio.wait(starting)  # half a start is worse than a late close
         tasks = [each.task for each in self._workloads.values() if each.task is not None]
-        if self._log_task is not None:
-            tasks.append(self._log_task)
+        tasks += self._keepers
         for task in tasks:
             task.cancel()
         if tasks:
@@ -119,22 +135,10 @@ class LocalRuntime:
         self._workloads.clear()
         self._broadcast.close()
         self._cgroups.close()
+        self._disks.close()
 
     def capabilities(self) -> Capabilities:
-        isolation = self._isolation
-        sandboxed = isolation.bwrap is not None
-        found: list[Guarantee] = []
-        for name, part in _LIMITS:
-            has = self._cgroups.has(part)
-            found.append(Guarantee(name, has, "" if has else "no_cgroup", {} if has else {"controller": part}))
-        own_user = isolation.as_root and sandboxed
-        found.append(Guarantee("own_user", own_user, "" if own_user else "no_own_user"))
-        for name in ("own_filesystem", "own_processes"):
-            why = {} if sandboxed else {"detail": isolation.why_no_sandbox}
-            found.append(Guarantee(name, sandboxed, "" if sandboxed else "no_sandbox", why))
-        writable = isolation.overlay or not sandboxed
-        why = {} if writable else {"detail": isolation.why_no_overlay}
-        found.append(Guarantee("writable_app", writable, "" if writable else "no_overlay", why))
+        found = guarantees(self._isolation, self._cgroups.controllers(), self._disks.why)
         found.append(Guarantee("own_network", False, "network_shared"))
         return Capabilities("local", tuple(found))
 
@@ -171,6 +175,7 @@ class LocalRuntime:
         except BaseException:
             self._ports.give_back(port)
             self._cgroups.remove(spec.id)
+            await self._disks.forget(spec.id)
             shutil.rmtree(folder.path, ignore_errors=True)
             raise
         finally:
@@ -180,6 +185,15 @@ class LocalRuntime:
     async def _launch(self, inside: Inside, folder: Folder, port: int, locks: Sequence[int]) -> Handle:
         spec = inside.spec
         folder.path.mkdir(mode=0o700)
+        disk = await self._disk(spec, folder)
+        try:
+            return await self._launch_on(replace(inside, disk=disk), folder, port, locks)
+        finally:
+            if disk is not None:
+                await self._disks.let_go(disk)  # the sandbox has it now
+
+    async def _launch_on(self, inside: Inside, folder: Folder, port: int, locks: Sequence[int]) -> Handle:
+        spec = inside.spec
         record = Record(
             id=spec.id,
             kind=spec.kind,
@@ -192,10 +206,11 @@ class LocalRuntime:
             nonce=secrets.token_hex(8),
             sandboxed=self._isolation.bwrap is not None,
             started_at=self._clock(),
+            watched=self._watched(spec, inside.disk),
         )
         launch = await self._plan(inside, folder, record, locks)
         folder.write_record(record)
-        pid, ready = spawn(launch)
+        pid, ready = await self._disks.run(lambda: spawn(launch))
         workload = Workload(record, folder, OutputLog(folder.path, self._log_limit))
         seen = stat(pid)
         assert seen is not None, "an unreaped child has a /proc entry"
@@ -225,6 +240,8 @@ class LocalRuntime:
                 options += ["--sync-fd", str(FDS.locks)]
             data[FDS.arguments] = b"".join(os.fsencode(option) + b"\0" for option in options)
             data |= {FDS.passwd: sandbox.passwd(inside), FDS.group: sandbox.group(inside)}
+            if isolation.filtered:
+                data[FDS.filter] = self._filter
             words = [isolation.bwrap, "--args", str(FDS.arguments), "--", *sandbox.command(isolation, inside)]
             variables = {"PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8"}
         return Launch(
@@ -236,10 +253,29 @@ class LocalRuntime:
             output_owner=inside.uid if isolation.as_root and isolation.bwrap is not None else None,
             status=folder.status,
             open_files=spec.limits.open_files,
+            goes_first=spec.kind is not WorkloadKind.platform,
+            file_bytes=_largest_file(spec.limits, self._log_limit),
             groups=self._cgroups.create(spec.id, spec.limits),
             data=data,
             locks=locks,
         )
+
+    async def _disk(self, spec: WorkloadSpec, folder: Folder) -> Disk | None:
+        """Where it may write: a disk of its size; without those, folders, so that it is not memory that fills."""
+        size = spec.limits.disk_bytes
+        if size is None or self._isolation.bwrap is None:
+            return None
+        disk = await self._disks.make(spec.id, size // MIB)
+        if disk is None and not self._isolation.as_root:
+            disk = Disk(folder.layer)
+            disk.make()
+        return disk
+
+    def _watched(self, spec: WorkloadSpec, disk: Disk | None) -> tuple[str, ...]:
+        found = [str(mount.source) for mount in spec.mounts if mount.writable and mount.own]
+        if disk is not None and self._disks.why:
+            found.append(str(disk.folder))
+        return tuple(found)
 
     def _user(self, spec: WorkloadSpec, port: int) -> tuple[int, int]:
         if not self._isolation.as_root or self._isolation.bwrap is None:
@@ -258,6 +294,9 @@ class LocalRuntime:
         """Follows a workload that runs, to its end."""
         self._workloads[workload.id] = workload
         self._logs.add(workload.id, workload.log)
+        record = workload.record
+        keeps_reserve = record.kind is WorkloadKind.build
+        self._watch_disks.add(record.id, record.watched, record.limits.disk_bytes, keeps_reserve=keeps_reserve)
         wall_s = workload.record.limits.wall_s
         if wall_s is not None:
             left = max(0.0, wall_s - workload.elapsed_s(self._clock()))
@@ -277,10 +316,25 @@ class LocalRuntime:
         await asyncio.to_thread(self._cgroups.remove, workload.id)
         self._ports.give_back(workload.record.port)
         self._logs.drop(workload.id)
+        self._watch_disks.drop(workload.id)
+        await self._disks.forget(workload.id)
+        await asyncio.to_thread(remove_layer, workload.folder.layer)
         if not workload.record.sandboxed:
             await asyncio.to_thread(shutil.rmtree, workload.folder.path / "app", ignore_errors=True)
         workload.ended.set()
         self._broadcast.tell(workload.id)
+
+    def _disk_full(self, workload_id: str) -> None:
+        workload = self._workloads.get(workload_id)
+        if workload is None or workload.end is not None:
+            return
+        workload.disk_full = True
+        try:
+            workload.folder.mark_disk_full()
+        except OSError as error:  # that very disk
+            _logger.warning("workload_end_not_written", workload=workload_id, error=str(error))
+        finally:
+            self._stop(workload, 0.0)  # it goes on writing for as long as it is asked
 
     def _out_of_time(self, workload: Workload) -> None:
         workload.timed_out = True
@@ -382,6 +436,11 @@ class LocalRuntime:
         self._isolation = await find_isolation(self._host, bwrap, why, self._scratch, self._uid_base)
         with contextlib.suppress(FileNotFoundError):
             self._scratch.rmdir()
+
+
+def _largest_file(limits: Limits, log_limit: int) -> int | None:
+    """As large as the whole disk, and room for output that nobody looks at for a while."""
+    return None if limits.disk_bytes is None else max(limits.disk_bytes, 64 * log_limit)
 
 
 def _give(top: Path, uid: int, gid: int) -> None:

@@ -3,8 +3,8 @@
 It is a list of what is refused, with a ceiling: a call that is newer than this list answers "no such call", so that
 what a later kernel brings is refused until somebody has looked at it, and programs fall back as they do on an older
 kernel. What is refused is what Docker and Flatpak refuse by default: whatever reaches past the sandbox (mounts,
-namespaces, other processes' memory, the kernel's own programs, keys, modules, clocks) or is a large piece of kernel that
-ordinary programs do without (io_uring, userfaultfd, perf). Why so: docs/decisions/0023-system-calls.md.
+namespaces, other processes' memory, the kernel's own programs, keys, modules, clocks) or is a large piece of the kernel
+that ordinary programs do without (io_uring, userfaultfd, perf). Why so: docs/decisions/0023-system-calls.md.
 
     refused with EPERM    as a missing right would be: programs know how to go on
     refused with ENOSYS   where a program has an older way that it then takes: clone3 → clone (whose flags can be
@@ -33,7 +33,7 @@ NEWEST = 469  # file_setattr; from 424 on all architectures share their numbers
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 _FAMILIES = (AF_UNIX, AF_INET, AF_INET6)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-# The ordinary one, 32-bit, and both with the version of older kernels; the last only asks. Others switch safeguards off.
+# The ordinary one, 32-bit, and both with the version of older kernels; the last only asks. Others lift safeguards.
 _PERSONALITIES = (0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF)
 
 # Name: (x86_64, aarch64); None where an architecture has no such call.
