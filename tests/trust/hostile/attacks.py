@@ -153,7 +153,8 @@ def reading(paths):
 def writing(_):
     places = (
         "/x /usr/x /usr/bin/sh /etc/x /etc/passwd /dev/x /etc/ssl/private/x /usr/local/etc/x /var/x "
-        "/proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/drop_caches /proc/sysrq-trigger /proc/1/oom_score_adj /sys/fs/cgroup/x "
+        "/proc/sys/kernel/core_pattern /proc/sys/kernel/hostname "
+        "/proc/sys/vm/drop_caches /proc/sysrq-trigger /proc/1/oom_score_adj /sys/fs/cgroup/x "
         "/proc/self/uid_map"
     ).split()
     return {place: said(lambda place=place: Path(place).open("a").write("0")) for place in places}
