@@ -44,6 +44,7 @@ _LO_FLAGS_AUTOCLEAR = 4
 # struct loop_config: fd, block size, struct loop_info64 (flags at its byte 52), eight reserved words.
 _LOOP_CONFIG = struct.Struct("=II 52x I 176x 64x")
 _TRIES = 50
+_MOST_TEMPLATES = 16
 # No journal (what is on it ends with the workload), nothing kept back for root, small files as in a source tree.
 _MKFS = ("-q", "-F", "-O", "^has_journal,^resize_inode", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1")
 # No barrier: a program's fsync needn't reach the machine's disk. Discard: what is deleted gives its room back.
@@ -190,9 +191,11 @@ class Disks:
             disk.folder.rmdir()
 
     def _template(self, size_mb: int) -> tuple[tuple[int, bytes], ...]:
-        if size_mb not in self._templates:
-            self._templates[size_mb] = _make_template(self._folder, size_mb)
-        return self._templates[size_mb]
+        found = self._templates.pop(size_mb, None) or _make_template(self._folder, size_mb)
+        self._templates[size_mb] = found  # at the end, as the newest
+        if len(self._templates) > _MOST_TEMPLATES:
+            del self._templates[next(iter(self._templates))]
+        return found
 
 
 def _make_template(folder: Path, size_mb: int) -> tuple[tuple[int, bytes], ...]:
