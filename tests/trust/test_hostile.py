@@ -114,7 +114,8 @@ def hostile(trusted: Platform, tmp_path_factory: pytest.TempPathFactory) -> Host
     for name in ("app.py", "attacks.py"):
         shutil.copy(HERE / name, folder)
     trusted.cli("apps", "create", "hostile", "--memory", str(MEMORY_MB))
-    trusted.cli("apps", "change", "hostile", "--disk", str(DISK_MB))
+    trusted.cli("scale", "hostile", "--disk", str(DISK_MB))
+    assert f"{DISK_MB} MB" in trusted.cli("apps", "show", "hostile").stdout
     trusted.cli("deploy", "--app", "hostile", cwd=folder)
     return Hostile(trusted)
 

@@ -94,6 +94,10 @@ register(
             "seconds, instead of being told that its disk is full.",
             "工作负载没有独立磁盘（{detail}）：写入超限的会在数秒内被终止，而不是收到磁盘已满的错误。",
         ),
+        "no_disk_but_memory": (
+            "Workloads have no disk of their own ({detail}): what they write to /app and /tmp is kept in memory.",
+            "工作负载没有独立磁盘（{detail}）：写入 /app 与 /tmp 的内容保存在内存中。",
+        ),
         "no_filter": (
             "System calls of workloads are not filtered: {detail}.",
             "工作负载的系统调用未被过滤：{detail}。",

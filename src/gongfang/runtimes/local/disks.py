@@ -268,10 +268,14 @@ def _check(result: int, what: str) -> None:
 
 
 def remove_layer(folder: Path) -> None:
-    """Removes what a workload wrote where it had no disk, whatever modes and depths it left (`rm` knows no recursion).
-    An overlay leaves a folder that not even its owner may read."""
-    if folder.is_dir():
-        words = ["rm", "-rf", "--", str(folder)]
-        if subprocess.run(words, check=False, capture_output=True).returncode != 0:
-            subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], check=False, capture_output=True)
-            subprocess.run(words, check=False, capture_output=True)
+    """Removes a folder with what a workload wrote where it had no disk, whatever modes and depths it left: `rm` does
+    not recurse, and an overlay leaves a folder that not even its owner may read."""
+    if not folder.is_dir():
+        return
+    if not any(path.is_dir() for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)  # a workload's records: no process is needed for them
+        return
+    words = ["rm", "-rf", "--", str(folder)]
+    if subprocess.run(words, check=False, capture_output=True).returncode != 0:
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], check=False, capture_output=True)
+        subprocess.run(words, check=False, capture_output=True)

@@ -13,7 +13,8 @@ def guarantees(isolation: Isolation, controllers: frozenset[str], why_no_disk: s
     for name, part in _LIMITS:
         has = part in controllers or (part == "pids" and sandboxed and isolation.counts_processes)
         found.append(Guarantee(name, has, "" if has else "no_cgroup", {} if has else {"controller": part}))
-    found.append(_one("disk_limit", sandboxed and not why_no_disk, "no_disk", why_no_disk or isolation.why_no_sandbox))
+    instead = ("no_disk" if isolation.layer else "no_disk_but_memory") if sandboxed else "no_sandbox"
+    found.append(_one("disk_limit", sandboxed and not why_no_disk, instead, isolation.why_no_sandbox or why_no_disk))
     own_user = isolation.as_root and sandboxed
     found.append(Guarantee("own_user", own_user, "" if own_user else "no_own_user"))
     for name in ("own_filesystem", "own_processes"):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from gongfang.domain.errors import Rejected
 from gongfang.runtimes.interface import WorkloadKind, WorkloadSpec
+from gongfang.runtimes.local.disks import Disk, remove_layer
 from gongfang.runtimes.local.launch import memory_file
 from gongfang.runtimes.local.sandbox import (
     Descriptors,
@@ -71,16 +71,19 @@ async def find_isolation(host: Host, bwrap: str | None, why_no_bwrap: str, scrat
     full = Isolation(
         *(bwrap, as_root, True, launcher),
         filtered=program is not None,
+        layer=True,
         counts_processes=not as_root and _counts_by_namespace(os.uname().release),
         why_no_filter=why_no_filter,
     )
     tried = [full]
     said = await asyncio.to_thread(_try, host, full, scratch, uid)
     if said is not None:
+        bare = replace(full, layer=False)  # a home on a file system that can't lie under an overlay
         tried = [
-            replace(full, overlay=False, why_no_overlay=said),
-            replace(full, filtered=False, why_no_filter=why_no_filter or said),
-            replace(full, overlay=False, filtered=False, why_no_overlay=said, why_no_filter=why_no_filter or said),
+            bare,
+            replace(bare, overlay=False, why_no_overlay=said),
+            replace(bare, filtered=False, why_no_filter=why_no_filter or said),
+            replace(bare, overlay=False, filtered=False, why_no_overlay=said, why_no_filter=why_no_filter or said),
         ]
     for isolation in tried:
         if said is not None:
@@ -100,11 +103,14 @@ def _try(host: Host, isolation: Isolation, scratch: Path, uid: int) -> str | Non
     """Runs `true` in a sandbox. None where that went well, else the last line of what was said."""
     assert isolation.bwrap is not None
     folder = scratch / "trial"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    remove_layer(folder)
+    disk = Disk(folder / "layer") if isolation.layer else None
+    (folder / "droplet").mkdir(parents=True)
+    if disk is not None:
+        disk.make()
     owner, owner_group = (uid, uid) if isolation.as_root else (os.geteuid(), os.getegid())
     spec = WorkloadSpec("trial", WorkloadKind.task, ("true",))
-    inside = Inside(spec, owner, owner_group, None, droplet=folder)
+    inside = Inside(spec, owner, owner_group, None, droplet=folder / "droplet", disk=disk)
     fds = Descriptors(
         passwd=memory_file("passwd", passwd(inside)),
         group=memory_file("group", group(inside)),
@@ -125,7 +131,7 @@ def _try(host: Host, isolation: Isolation, scratch: Path, uid: int) -> str | Non
     finally:
         for number in (fds.passwd, fds.group, fds.filter):
             os.close(number)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_layer(folder)
     if done.returncode == 0:
         return None
     lines = done.stderr.decode(errors="replace").strip().splitlines()

@@ -176,7 +176,7 @@ class LocalRuntime:
             self._ports.give_back(port)
             self._cgroups.remove(spec.id)
             await self._disks.forget(spec.id)
-            shutil.rmtree(folder.path, ignore_errors=True)
+            remove_layer(folder.path)
             raise
         finally:
             for number in locks:
@@ -266,7 +266,7 @@ class LocalRuntime:
         if size is None or self._isolation.bwrap is None:
             return None
         disk = await self._disks.make(spec.id, size // MIB)
-        if disk is None and not self._isolation.as_root:
+        if disk is None and self._isolation.layer:
             disk = Disk(folder.layer)
             disk.make()
         return disk
@@ -380,7 +380,7 @@ class LocalRuntime:
         if workload.end is None:
             raise Rejected("workload_running", id=workload_id)
         del self._workloads[workload_id]
-        await asyncio.to_thread(shutil.rmtree, workload.folder.path, ignore_errors=True)
+        await asyncio.to_thread(remove_layer, workload.folder.path)
 
     async def _settled(self, workload_id: str) -> None:
         task = self._starting.get(workload_id)

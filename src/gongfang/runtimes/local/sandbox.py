@@ -65,13 +65,15 @@ class Host:
 class Isolation:
     """What the machine was seen to allow. `bwrap` None: no sandbox can be made. `launcher`: goes before the command
     to give up root (`{uid}` is filled in), empty where not root. `filtered`: system calls are. `counts_processes`: a
-    limit on them that is set inside the sandbox counts those in there only. `why_*`: what the machine said."""
+    limit on them that is set inside the sandbox counts those in there only. `layer`: what is written can lie in a
+    folder of the home. `why_*`: what the machine said."""
 
     bwrap: str | None
     as_root: bool
     overlay: bool
     launcher: tuple[str, ...]
     filtered: bool = False
+    layer: bool = False
     counts_processes: bool = False
     why_no_sandbox: str = ""
     why_no_overlay: str = ""
