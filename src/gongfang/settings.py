@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     upload_limit: int = Field(default=8 << 30, gt=0)
     """The largest package, in bytes."""
     build_memory_mb: int = Field(default=2048, ge=64)
+    build_disk_mb: int = Field(default=8192, ge=64)
+    """What a build, with its app's cache, may write: it is ended when it has more."""
     build_timeout_s: float = Field(default=900, gt=0)
     build_concurrency: int = Field(default=2, ge=1)
     sweep_s: float = Field(default=30, gt=0)
@@ -116,6 +118,7 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError(f"{text} names no IPv4 target, as in 10.1.2.0/24:5432") from None
         return value
+
     organization_quota_apps: int | None = Field(default=None, ge=0)
     organization_quota_instances: int | None = Field(default=None, ge=0)
     organization_quota_memory_mb: int | None = Field(default=None, ge=0)

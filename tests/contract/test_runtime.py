@@ -283,7 +283,8 @@ async def test_a_mount_that_is_not_there(lab: Lab, tmp_path: Path) -> None:
 async def test_capabilities_say_why_not(lab: Lab) -> None:
     capabilities = lab.runtime.capabilities()
     names = {guarantee.name for guarantee in capabilities.guarantees}
-    assert {"memory_limit", "cpu_limit", "own_user", "own_filesystem", "own_network"} <= names
+    assert {"memory_limit", "cpu_limit", "process_limit", "disk_limit", "system_calls"} <= names
+    assert {"own_user", "own_filesystem", "own_processes", "own_network"} <= names
     for guarantee in capabilities.guarantees:
         assert guarantee.enforced == (guarantee.why == "")
         assert guarantee.enforced or guarantee.why in CATALOGUE

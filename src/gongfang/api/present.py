@@ -39,6 +39,7 @@ def process_outs(config: AppConfig, scale: Mapping[str, int]) -> dict[str, wire.
         shown[name] = wire.ProcessOut(
             command=process.command,
             memory_mb=process.memory_mb,
+            disk_mb=process.disk_mb,
             cpu=process.cpu,
             instances=scale.get(name, 0),
             readiness=wire.HealthCheckModel.model_validate(process.readiness),

@@ -268,6 +268,7 @@ class Platform:
                 folder=home.root / "builds",
                 cache=home.root / "cache",
                 memory_mb=settings.build_memory_mb,
+                disk_mb=settings.build_disk_mb,
                 timeout_s=settings.build_timeout_s,
                 concurrency=settings.build_concurrency,
                 environment=configuration.environment,

@@ -262,8 +262,8 @@ class AppReconciler:
             case a.RecordEnd(instance):
                 output = await self._last_output(instance.id)
                 release = seen.picture.releases.get(instance.release_id)
-                memory = release.config.process(instance.process).memory_mb if release else 0
-                await self._writer.record_end(app, action, memory, output)
+                limits = (release.config if release else app.config).process(instance.process)
+                await self._writer.record_end(app, action, limits, output)
                 self._health.forget(instance.id)
                 return True
             case a.ForgetInstance(instance):

@@ -47,6 +47,7 @@ class BuildSettings:
     folder: Path
     cache: Path
     memory_mb: int
+    disk_mb: int
     timeout_s: float
     concurrency: int
     environment: Mapping[str, str]
@@ -211,7 +212,11 @@ class BuildReconciler:
             ),
             tools=tuple(dict.fromkeys((*plan.tools, *plan.launch_tools))),
             limits=Limits(
-                memory_bytes=settings.memory_mb * MB, processes=2048, wall_s=settings.timeout_s, cpu_weight=10
+                memory_bytes=settings.memory_mb * MB,
+                disk_bytes=settings.disk_mb * MB,
+                processes=2048,
+                wall_s=settings.timeout_s,
+                cpu_weight=10,
             ),
             network=await network_of(self._egress, app.space_id, WorkloadKind.build),
             labels={"app": app.id},
@@ -220,10 +225,13 @@ class BuildReconciler:
         seen = await self._runtime.wait(build.id)
         if seen.phase is Phase.unknown:
             return Reason("build_lost", {})
+        if seen.exit is not None and seen.exit.disk_full:  # perhaps by the cache: kept, it would end the next build too
+            await asyncio.to_thread(remove_tree, cache)
         return build_reason(
             seen.exit or ExitInfo(None, lost=True),
             timed_out=seen.timed_out,
             memory_mb=settings.memory_mb,
+            disk_mb=settings.disk_mb,
             timeout_s=settings.timeout_s,
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Unavailable
-from gongfang.domain.values import App, Domain, Droplet, ExitInfo, Release, Task, TaskState
+from gongfang.domain.values import DEFAULT_DISK_MB, App, Domain, Droplet, ExitInfo, Release, Task, TaskState
 from gongfang.reconcile.egress import Egress, network_of
 from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
@@ -47,6 +47,7 @@ class TaskReconciler:
                 seen.exit or ExitInfo(None, lost=True),
                 timed_out=seen.timed_out,
                 memory_mb=task.memory_mb,
+                disk_mb=DEFAULT_DISK_MB,
                 timeout_s=task.timeout_s,
             )
             await self._end(task, reason, seen.exit)

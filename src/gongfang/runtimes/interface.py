@@ -80,6 +80,9 @@ class Limits:
     """What a workload may use at most; None = no limit. Enforced where `Capabilities` says so.
 
     `cpu_weight` (1 to 10000) limits nothing: it is the workload's part when there is not enough CPU for all.
+    `disk_bytes`: of what it writes to `/app`, `/tmp` and `/var/tmp` together, and again of what it writes to mounts
+    that are its own. Over the first it gets ENOSPC where the driver can do that; over the second (and over the first
+    where it can't) it is ended, with `disk_full` in its exit.
     """
 
     memory_bytes: int | None = None
@@ -88,6 +91,7 @@ class Limits:
     open_files: int | None = 65536
     cpu_weight: int = 100
     wall_s: float | None = None  # it is stopped after this time, with `timed_out` in its observation
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,8 @@ class LogMark:
 class Guarantee:
     """One promise of isolation or accounting: whether it holds here, and if not, why (message code + facts)."""
 
-    # memory_limit, cpu_limit, process_limit, own_user, own_filesystem, own_processes, own_network, writable_app
+    # memory_limit, cpu_limit, process_limit, disk_limit, own_user, own_filesystem, own_processes, own_network,
+    # system_calls, writable_app; docs/threat-model.md says what each means
     name: str
     enforced: bool
     why: str = ""

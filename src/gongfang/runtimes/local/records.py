@@ -49,6 +49,7 @@ class Record:
     started_at: datetime
     network: Network = field(default_factory=lambda: Network(NetworkKind.host))
     address: str | None = None
+    watched: tuple[str, ...] = ()  # folders whose size is looked at
 
     def to_json(self) -> JsonObject:
         return {
@@ -62,6 +63,7 @@ class Record:
                 "processes": self.limits.processes,
                 "open_files": self.limits.open_files,
                 "wall_s": self.limits.wall_s,
+                "disk_bytes": self.limits.disk_bytes,
             },
             "port": self.port,
             "wants_port": self.wants_port,
@@ -76,6 +78,7 @@ class Record:
                 "allow": [str(target) for target in self.network.allow],
             },
             "address": self.address,
+            "watched": list(self.watched),
         }
 
     @staticmethod
@@ -94,6 +97,7 @@ class Record:
             started_at=datetime.fromisoformat(data["started_at"]),
             network=_network(data.get("network")),
             address=data.get("address"),
+            watched=tuple(data.get("watched", ())),
         )
 
 
@@ -124,11 +128,15 @@ class End:
             "at": self.at.isoformat(),
             "timed_out": self.timed_out,
             "told": self.told,
+            "disk_full": info.disk_full,
         }
 
     @staticmethod
     def from_json(data: JsonObject) -> "End":
-        info = ExitInfo(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"]))
+        info = ExitInfo(
+            *(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"])),
+            disk_full=bool(data.get("disk_full")),
+        )
         return End(info, datetime.fromisoformat(data["at"]), bool(data["timed_out"]), bool(data.get("told")))
 
 
@@ -148,10 +156,12 @@ class Folder:
     path: Path
     output: Path = field(init=False)
     status: Path = field(init=False)
+    layer: Path = field(init=False)  # what it writes where it has no disk of its own
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", self.path / "output.log")
         object.__setattr__(self, "status", self.path / "status")
+        object.__setattr__(self, "layer", self.path / "layer")
 
     def write_record(self, record: Record) -> None:
         _write_json(self.path / "record.json", record.to_json())
@@ -213,6 +223,13 @@ class Folder:
     @property
     def timed_out(self) -> bool:
         return (self.path / "timed_out").exists()
+
+    def mark_disk_full(self) -> None:
+        (self.path / "disk_full").touch()
+
+    @property
+    def disk_full(self) -> bool:
+        return (self.path / "disk_full").exists()
 
 
 def exit_of(status: Status, wait_status: int | None, *, out_of_memory: bool) -> ExitInfo:

@@ -30,7 +30,7 @@ from gongfang.runtimes.interface import (
 from gongfang.runtimes.memory.language import Step, parse
 
 _GUARANTEES = (
-    *("memory_limit", "cpu_limit", "process_limit"),
+    *("memory_limit", "cpu_limit", "process_limit", "disk_limit", "system_calls"),
     *("own_user", "own_filesystem", "own_processes", "own_network"),
 )
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
