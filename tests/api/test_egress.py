@@ -1,7 +1,13 @@
 """What a space's apps may reach, as it is asked for: who may open what, and what nobody can."""
 
+import asyncio
+
 import pytest
 
+from gongfang.domain.ids import new_id
+from gongfang.reconcile.egress import Egress, start_in
+from gongfang.runtimes.interface import Handle, WorkloadKind, WorkloadSpec
+from gongfang.runtimes.memory import MemoryMachine, MemoryRuntime
 from tests.api.conftest import Api, World, new_name
 
 PATH = "/spaces/{}/egress"
@@ -96,3 +102,25 @@ def test_a_space_is_deleted_with_its_policy(admin: Api, space: str) -> None:
     admin.data("PUT", PATH.format(space), json={"internet": False})
     admin.data("DELETE", f"/spaces/{space}")
     assert admin.code("GET", PATH.format(space), 404) == "space_not_found"
+
+
+def test_a_policy_that_changes_while_something_starts_holds_for_it_too(admin: Api, world: World, space: str) -> None:
+    machine = MemoryMachine()
+
+    class Slow(MemoryRuntime):
+        async def start(self, spec: WorkloadSpec) -> Handle:
+            await asyncio.to_thread(admin.data, "PUT", PATH.format(space), json={"internet": False})
+            return await super().start(spec)
+
+    async def work() -> tuple[bool, bool]:
+        runtime = Slow(machine, clock=world.clock)
+        egress = Egress(world.services.database, runtime, {})
+        spec = WorkloadSpec(new_id("task"), WorkloadKind.task, ("run",))
+        try:
+            before = (await egress.network(space, spec.kind)).internet
+            await start_in(runtime, egress, space, spec)
+            return before, machine.runs[spec.id].spec.network.internet
+        finally:
+            await machine.switch_off()
+
+    assert world.do(work()) == (True, False)

@@ -31,7 +31,7 @@ from gongfang.domain.values import (
 )
 from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint, EdgeHttps
 from gongfang.reconcile.apply import AppWriter
-from gongfang.reconcile.egress import Egress, network_of
+from gongfang.reconcile.egress import Egress, start_in
 from gongfang.reconcile.exits import last_lines
 from gongfang.reconcile.health import HealthWatch
 from gongfang.reconcile.plans import actions as a
@@ -282,11 +282,8 @@ class AppReconciler:
         droplet = seen.droplets[release.droplet_id]
         domain = seen.domains[0].domain if seen.domains and instance.process == _ROUTED else None
         spec = instance_spec(seen.picture.app, release, droplet, instance, self._facts, domain)
-        spec = replace(spec, network=await network_of(self._egress, seen.picture.app.space_id))
         try:
-            await self._runtime.start(spec)
-            # A policy may have changed between the look and the start.
-            await self._runtime.set_network(instance.id, await network_of(self._egress, seen.picture.app.space_id))
+            await start_in(self._runtime, self._egress, seen.picture.app.space_id, spec)
             observed = await self._runtime.observe(instance.id)
         except GongfangError as error:
             if isinstance(error, Unavailable):

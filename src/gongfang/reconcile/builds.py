@@ -25,7 +25,7 @@ from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Build, BuildState, Droplet, ExitInfo, Package, RuntimeName
-from gongfang.reconcile.egress import Egress, network_of
+from gongfang.reconcile.egress import Egress, start_in
 from gongfang.reconcile.exits import build_reason
 from gongfang.runtimes.interface import Limits, Mount, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
@@ -218,10 +218,9 @@ class BuildReconciler:
                 wall_s=settings.timeout_s,
                 cpu_weight=10,
             ),
-            network=await network_of(self._egress, app.space_id, WorkloadKind.build),
             labels={"app": app.id},
         )
-        await self._runtime.start(spec)
+        await start_in(self._runtime, self._egress, app.space_id, spec)
         seen = await self._runtime.wait(build.id)
         if seen.phase is Phase.unknown:
             return Reason("build_lost", {})

@@ -8,12 +8,13 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from gongfang.domain.egress import EgressPolicy, Target
 from gongfang.domain.errors import Rejected
 from gongfang.domain.values import App
-from gongfang.runtimes.interface import Network, NetworkKind, Observation, Phase, Runtime, WorkloadKind
+from gongfang.runtimes.interface import Network, NetworkKind, Observation, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
 
 RESOLVE_S = 5.0
@@ -29,7 +30,7 @@ class Egress:
         self._runtime = runtime
         self._indexes = index_places(environment.values())
 
-    async def network(self, space_id: str, kind: WorkloadKind = WorkloadKind.instance) -> Network:
+    async def network(self, space_id: str, kind: WorkloadKind) -> Network:
         """What a workload of this space may reach."""
         async with self._database.reading() as tx:
             policy = await tx.one(EgressPolicy, space_id) or EgressPolicy(space_id)
@@ -75,9 +76,16 @@ class Egress:
         return tuple(sorted({t for t in found if not t.hopeless}))
 
 
-async def network_of(egress: Egress | None, space_id: str, kind: WorkloadKind = WorkloadKind.instance) -> Network:
-    """What a workload of this space may reach; without policies (None), what a space begins with."""
-    return Network() if egress is None else await egress.network(space_id, kind)
+async def start_in(runtime: Runtime, egress: Egress | None, space_id: str, spec: WorkloadSpec) -> None:
+    """Starts a workload that may reach what its space's policy says; without policies (None), what a space begins with.
+
+    A policy may change between the look and the start, when nobody finds the workload yet: so it is looked at again.
+    """
+    if egress is None:
+        await runtime.start(spec)
+        return
+    await runtime.start(replace(spec, network=await egress.network(space_id, spec.kind)))
+    await runtime.set_network(spec.id, await egress.network(space_id, spec.kind))
 
 
 def _running(seen: Iterable[Observation]) -> list[Observation]:

@@ -1,12 +1,11 @@
 """The task reconciler: one-off commands, run once. The workload's id is the task's; a second start is none."""
 
-from dataclasses import replace
 from typing import Any
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Unavailable
 from gongfang.domain.values import DEFAULT_DISK_MB, App, Domain, Droplet, ExitInfo, Release, Task, TaskState
-from gongfang.reconcile.egress import Egress, network_of
+from gongfang.reconcile.egress import Egress, start_in
 from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
 from gongfang.runtimes.interface import Phase, Runtime
@@ -73,7 +72,7 @@ class TaskReconciler:
         domain = domains[0].domain if domains else None
         spec = task_spec(app, release, droplet, task, self._facts, domain)
         try:
-            await self._runtime.start(replace(spec, network=await network_of(self._egress, app.space_id)))
+            await start_in(self._runtime, self._egress, app.space_id, spec)
         except Unavailable:
             raise
         except GongfangError as error:
