@@ -563,13 +563,16 @@ async def test_a_disk_goes_with_whoever_is_killed(home: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _DISK_OWNER, str(home), str(Path(__file__).parents[2])), stdout=asyncio.subprocess.PIPE
     )
-    assert child.stdout is not None and await child.stdout.readline() == b"started\n"
-    child.kill()
-    await child.wait()
-    assert len(loops_of(home)) == 1 and list((home / "disks").iterdir()) == []
-    status = (home / "workloads" / "runs" / "status").read_text()
-    os.kill(json.loads(status.splitlines()[0])["child-pid"], signal.SIGKILL)
-    await until(lambda: loops_of(home) == [])
+    try:
+        assert child.stdout is not None and await child.stdout.readline() == b"started\n"
+        child.kill()
+        await child.wait()
+        assert len(loops_of(home)) == 1 and list((home / "disks").iterdir()) == []
+        status = (home / "workloads" / "runs" / "status").read_text()
+        os.kill(json.loads(status.splitlines()[0])["child-pid"], signal.SIGKILL)
+        await until(lambda: loops_of(home) == [])
+    finally:
+        await stop_everything(home, grace_s=0)  # the home's network outlives them, until it is taken down
 
 
 _DISK_OWNER = """
