@@ -150,3 +150,13 @@ def test_own_password_by_a_full_token_only(world: World) -> None:
     assert client.code("PATCH", f"/users/{user_id}", 403, json={"disabled": False}) == "forbidden"
     user_id, narrow = world.user([{"role": "developer"}], scopes=["app:read"])
     assert narrow.code("PATCH", f"/users/{user_id}", 403, json={"password": "my own new one"}) == "forbidden"
+
+
+def test_a_token_is_out_from_the_answer_on_that_revoked_it(world: World, admin: Api) -> None:
+    me = admin.data("GET", "/whoami")["user"]["id"]
+    issued = admin.data("POST", "/tokens", 201, json={"name": "short", "user_id": me})
+    client = world.client(issued["token"])
+    for _ in range(3):
+        client.data("GET", "/apps")
+    admin.data("DELETE", f"/tokens/{issued['id']}")
+    assert client.code("GET", "/apps", 401) == "token_invalid"

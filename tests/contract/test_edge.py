@@ -59,6 +59,20 @@ async def test_an_app_is_applied_changed_and_removed(edge: Edge):
     assert edge.status().last_rejection is None
 
 
+async def test_it_knows_what_it_was_told_and_what_it_serves(edge: Edge):
+    app, other = EdgeApp("a", ("a.test",), (HERE,)), EdgeApp("a", ("a.test", "b.test"), (HERE,))
+    assert not edge.wants(app) and not edge.serves(app)
+    await edge.apply(app)
+    assert edge.wants(app) and edge.serves(app)
+    assert not edge.wants(other) and not edge.serves(other)
+    await edge.replace_all([other])
+    await until_acknowledged(edge)
+    assert edge.wants(other) and edge.serves(other)
+    assert not edge.serves(app)
+    await edge.remove("a")
+    assert not edge.wants(other) and not edge.serves(other)
+
+
 async def test_a_host_belongs_to_one_app(edge: Edge):
     await edge.apply(EdgeApp("a", ("x.test", "y.test"), (HERE,)))
     with pytest.raises(Rejected) as caught:

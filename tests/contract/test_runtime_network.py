@@ -1,6 +1,7 @@
 """The real driver's networks: what each kind is, what is left over (nothing), and a machine that refuses them."""
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -84,6 +85,17 @@ async def test_interfaces_go_with_the_workload_however_it_ends(lab: Lab, home: P
     os.kill(pid, signal.SIGKILL)
     assert (await lab.runtime.wait("b")).phase is Phase.ended
     await until(lambda: ours(home)[0] == [])
+
+
+async def test_what_is_for_a_workload_that_has_ended_does_not_leave_the_machine(lab: Lab) -> None:
+    """Its route is gone with its interface: whoever has its address out there must not be taken for it."""
+    await lab.start_up("a", lab.commands.sleep(), wants_port=True)
+    endpoint = (await lab.runtime.observe("a")).endpoint
+    assert endpoint is not None
+    await lab.runtime.stop("a", grace_s=0)
+    with pytest.raises(OSError) as caught:
+        await asyncio.wait_for(asyncio.open_connection(endpoint.host, endpoint.port), 5)
+    assert caught.value.errno in (errno.ECONNREFUSED, errno.ENETUNREACH)  # the latter without a default route
 
 
 def _says(process: Path, words: bytes, home: Path) -> bool:

@@ -1,6 +1,7 @@
 """Domain values and views as the models of the wire, in a language. Pure: what is shown was gathered before."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from gongfang.domain.errors import Reason
 from gongfang.domain.messages import Language, words
@@ -15,6 +16,7 @@ from gongfang.domain.values import (
     Instance,
     InstanceState,
     Operation,
+    ProcessConfig,
     Task,
     Token,
     User,
@@ -33,22 +35,26 @@ def reason_out(reason: Reason | None, language: Language) -> wire.ReasonOut | No
 
 def process_outs(config: AppConfig, scale: Mapping[str, int]) -> dict[str, wire.ProcessOut]:
     """Every process type that is configured or scaled, with defaults filled in."""
-    shown: dict[str, wire.ProcessOut] = {}
-    for name in sorted({*config.processes, *scale}):
-        process = config.process(name)
-        shown[name] = wire.ProcessOut(
-            command=process.command,
-            memory_mb=process.memory_mb,
-            disk_mb=process.disk_mb,
-            cpu=process.cpu,
-            instances=scale.get(name, 0),
-            readiness=wire.HealthCheckModel.model_validate(process.readiness),
-            liveness=wire.HealthCheckModel.model_validate(process.liveness) if process.liveness else None,
-            start_timeout_s=process.start_timeout_s,
-            drain_s=process.drain_s,
-            stop_timeout_s=process.stop_timeout_s,
-        )
-    return shown
+    return {
+        name: _process_out(config.process(name), scale.get(name, 0)) for name in sorted({*config.processes, *scale})
+    }
+
+
+@lru_cache(maxsize=4096)
+def _process_out(process: ProcessConfig, instances: int) -> wire.ProcessOut:
+    """Kept, since most processes are like most others. Nobody changes one that is shown."""
+    return wire.ProcessOut(
+        command=process.command,
+        memory_mb=process.memory_mb,
+        disk_mb=process.disk_mb,
+        cpu=process.cpu,
+        instances=instances,
+        readiness=wire.HealthCheckModel.model_validate(process.readiness),
+        liveness=wire.HealthCheckModel.model_validate(process.liveness) if process.liveness else None,
+        start_timeout_s=process.start_timeout_s,
+        drain_s=process.drain_s,
+        stop_timeout_s=process.stop_timeout_s,
+    )
 
 
 def instance_out(instance: Instance, numbers: Mapping[str, int], language: Language) -> wire.InstanceOut:

@@ -215,6 +215,10 @@ class ProcessConfig:
     stop_timeout_s: float = 10.0
 
 
+_UNCONFIGURED_WEB = ProcessConfig(readiness=HealthCheck(kind=CheckKind.port))
+_UNCONFIGURED = ProcessConfig(readiness=HealthCheck(kind=CheckKind.process))
+
+
 @dataclass(frozen=True, slots=True)
 class AppConfig:
     """All that a release fixes beside its droplet. `environment` values are secrets; they are encrypted at rest."""
@@ -227,8 +231,7 @@ class AppConfig:
         known = self.processes.get(name)
         if known is not None:
             return known
-        kind = CheckKind.port if name == "web" else CheckKind.process
-        return ProcessConfig(readiness=HealthCheck(kind=kind))
+        return _UNCONFIGURED_WEB if name == "web" else _UNCONFIGURED
 
 
 @dataclass(frozen=True, slots=True)

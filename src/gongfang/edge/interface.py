@@ -80,11 +80,20 @@ class Edge(Protocol):
         nothing: a host that cannot be served is left out, and `last_rejection` tells of it."""
         ...
 
-    async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
-        """Returns when acknowledged. After `Unavailable` the value stays wanted and is pushed on reconnect."""
+    async def apply(self, app: EdgeApp, *, timeout_s: float | None = 5.0) -> None:
+        """Returns when acknowledged. After `Unavailable` the value stays wanted and is pushed on reconnect. Without a
+        time it waits for as long as the edge is away."""
         ...
 
-    async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None: ...
+    async def remove(self, app_id: str, *, timeout_s: float | None = 5.0) -> None: ...
+
+    def wants(self, app: EdgeApp) -> bool:
+        """Whether the edge was told just this last, be it acknowledged or on its way."""
+        ...
+
+    def serves(self, app: EdgeApp) -> bool:
+        """Whether it was, and the edge has acknowledged it: `apply` would return at once."""
+        ...
 
     async def replace_certificates(self, certificates: Mapping[str, EdgeCertificate]) -> None:
         """The whole of them by host name, when the control plane starts, before `replace_all`. Does not wait."""

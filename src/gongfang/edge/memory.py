@@ -69,7 +69,7 @@ class MemoryEdge:
                 self.certificates[host] = certificate
         await self._present_within(", ".join(certificates), timeout_s)
 
-    async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
+    async def apply(self, app: EdgeApp, *, timeout_s: float | None = 5.0) -> None:
         owners = {host: other.app_id for other in self.wanted.values() for host in other.hosts}
         snapshot.check(app, owners)
         self.wanted[app.app_id] = app
@@ -77,12 +77,18 @@ class MemoryEdge:
         if not self._serve(app):
             raise Rejected("edge_rejected", app=app.name or app.app_id, detail="refused as it was told to.")
 
-    async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None:
+    async def remove(self, app_id: str, *, timeout_s: float | None = 5.0) -> None:
         app = self.wanted.pop(app_id, None)
         if app is not None:
             await self._confirmed(app, timeout_s)
             if app_id not in self.wanted:
                 self.served.pop(app_id, None)
+
+    def wants(self, app: EdgeApp) -> bool:
+        return self.wanted.get(app.app_id) == app
+
+    def serves(self, app: EdgeApp) -> bool:
+        return not self.away and self.wanted.get(app.app_id) == app == self.served.get(app.app_id)
 
     async def in_flight(self, app_id: str, endpoints: Sequence[EdgeEndpoint]) -> dict[EdgeEndpoint, int]:
         return {endpoint: self.busy.get(endpoint, 0) for endpoint in endpoints}
@@ -99,12 +105,12 @@ class MemoryEdge:
         self._last_rejection = f"{app.name or app.app_id}: refused as it was told to."
         return False
 
-    async def _confirmed(self, app: EdgeApp, timeout_s: float) -> None:
+    async def _confirmed(self, app: EdgeApp, timeout_s: float | None) -> None:
         await self._present_within(app.name or app.app_id, timeout_s)
 
-    async def _present_within(self, what: str, timeout_s: float) -> None:
+    async def _present_within(self, what: str, timeout_s: float | None) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._present.wait()
         except TimeoutError:
-            raise Unavailable("edge_away", app=what, seconds=timeout_s) from None
+            raise Unavailable("edge_away", app=what, seconds=timeout_s or 0) from None

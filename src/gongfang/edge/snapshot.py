@@ -87,6 +87,14 @@ def resources(app: EdgeApp) -> dict[Key, Resource]:
     return {r.key: r for r in made}
 
 
+def keys(app: EdgeApp) -> list[Key]:
+    """Of `resources(app)`, without making them."""
+    scopes = [Key(Kind.scope, host) for host in sorted(set(app.hosts))]
+    name = cluster_name(app.app_id)
+    cluster = [Key(Kind.cluster, name), Key(Kind.endpoints, name)] if app.serving or app.endpoints else []
+    return [*scopes, *cluster]
+
+
 def _cluster(app: EdgeApp) -> Resource:
     name = cluster_name(app.app_id)
     message = _copy(Cluster, _cluster_template())

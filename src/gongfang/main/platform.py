@@ -44,7 +44,7 @@ from gongfang.reconcile.servers import ServerKeeper
 from gongfang.reconcile.tasks import TaskReconciler
 from gongfang.reconcile.webhooks import Webhooks
 from gongfang.reconcile.workloads import PlatformFacts
-from gongfang.runtimes.interface import Mount
+from gongfang.runtimes.interface import Mount, Runtime
 from gongfang.runtimes.local import LocalRuntime
 from gongfang.settings import Settings
 from gongfang.state import Database, Hub, Keyring, migrate, reachable
@@ -66,12 +66,16 @@ class _Server(uvicorn.Server):
 
 
 class Platform:
-    """`say`: told what is being done (message code + facts), for whoever waits for the start."""
+    """`say`: told what is being done (message code + facts), for whoever waits for the start. `runs_on`: given the
+    local runtime, the one that everything runs on."""
 
-    def __init__(self, settings: Settings, home: Home, say: Say) -> None:
+    def __init__(
+        self, settings: Settings, home: Home, say: Say, runs_on: Callable[[Runtime], Runtime] = lambda local: local
+    ) -> None:
         self._settings = settings
         self._home = home
         self._say = say
+        self._runs_on = runs_on
         self._hub = Hub()
         self._clock = SteadyClock()
         self._closing = asyncio.Event()
@@ -114,7 +118,7 @@ class Platform:
         disk = self._disk = DiskWatch(home.root, settings.disk_warn, settings.disk_refuse)
         self._blobs = ObjectBlobs(home.root / "spool", folder=home.root / "blobs", keep_free=disk.marks.refuse)
         self._droplets = DropletCache(droplets_folder, fetch=self._blobs.fetch, put=self._blobs.put_file)
-        self._runtime = LocalRuntime(
+        local = LocalRuntime(
             home.runtime,
             tool=self._toolbox.ensure,
             droplet=self._droplets.path,
@@ -122,8 +126,10 @@ class Platform:
             clock=self._clock,
             network=network_settings(settings),
         )
+        self._runtime = self._runs_on(local)
         await self._runtime.open()
         stack.push_async_callback(self._runtime.close)
+        self._gateway = local.gateway
         stack.push_async_callback(self._end_background)
         url = await self._database()
         keyring = Keyring.load(home.keys)
@@ -218,7 +224,7 @@ class Platform:
     async def _open_edge(self) -> EnvoyEdge:
         settings = self._settings
         ports = settings.edge_port, settings.https_port
-        config = envoy_config(self._home, settings.edge_host, *ports, self._runtime.gateway)
+        config = envoy_config(self._home, settings.edge_host, *ports, self._gateway)
         tool = await self._toolbox.ensure("envoy")
         edge = EnvoyEdge(config)
         await edge.open()
@@ -233,10 +239,9 @@ class Platform:
 
     async def _names(self) -> None:
         """What apps look names up with. Without it they run, so it holds nothing up; `keep` tries on."""
-        gateway = self._runtime.gateway
-        if gateway is None:
+        if self._gateway is None:
             return
-        server = names_server(self._home, gateway, self._settings.base_domain)
+        server = names_server(self._home, self._gateway, self._settings.base_domain)
         try:
             await self._keep(ServerKeeper(self._runtime, server))
         except GongfangError as error:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from gongfang.domain.messages import words
 from gongfang.domain.sizes import size_of
 from gongfang.main.home import Home
 from gongfang.main.terminal import language
+from gongfang.runtimes.interface import Runtime
 from gongfang.settings import Settings
 
 STOP_GRACE_S = 10.0
@@ -64,8 +65,9 @@ def up(*, detach: bool) -> int:
         return complain(error)
 
 
-def serve(*, notify_fd: int | None) -> int:
-    """Runs the control plane in this process until it is told to stop. `notify_fd`: where progress is written."""
+def serve(*, notify_fd: int | None, runs_on: Callable[[Runtime], Runtime] = lambda local: local) -> int:
+    """Runs the control plane in this process until it is told to stop. `notify_fd`: where progress is written.
+    `runs_on`: see `Platform`; the benchmarks let all but the platform's own servers run on a pretended machine."""
     import uvloop
 
     from gongfang import telemetry
@@ -98,7 +100,7 @@ def serve(*, notify_fd: int | None) -> int:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        platform = Platform(settings, home, say)
+        platform = Platform(settings, home, say, runs_on)
         await platform.run(stop, lambda: _ready(settings, home, say, notify_fd))
 
     try:

@@ -65,8 +65,7 @@ async def authenticate(database: Database, clock: Clock, bearer: str) -> tuple[U
 
     Raises `Unauthenticated`: `token_invalid`, `token_expired`, `user_disabled`.
     """
-    async with database.reading() as tx:
-        found = await tx.token_by_hash(hash_token(bearer))
+    found = await database.token(hash_token(bearer))
     if found is None:
         raise Unauthenticated("token_invalid")
     now = clock()

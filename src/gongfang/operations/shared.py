@@ -1,5 +1,6 @@
 """What several operations on apps have in common: views, new operations, superseding older ones."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -42,20 +43,21 @@ async def view_apps(tx: Reading, apps: Sequence[App]) -> list[AppView]:
         r for a in apps for r in (a.target_release_id, a.current_release_id) if r
     }
     numbers = await tx.release_numbers(wanted)
-    views: list[AppView] = []
-    for app in apps:
-        own = [i for i in instances if i.app_id == app.id]
-        views.append(
-            AppView(
-                app=app,
-                instances=tuple(_shown(own)),
-                domains=tuple(
-                    sorted((d for d in domains if d.app_id == app.id), key=lambda d: (not d.default, d.domain))
-                ),
-                numbers=numbers,
-            )
+    own_instances: defaultdict[str, list[Instance]] = defaultdict(list)
+    for instance in instances:
+        own_instances[instance.app_id].append(instance)
+    own_domains: defaultdict[str | None, list[Domain]] = defaultdict(list)
+    for domain in sorted(domains, key=lambda d: (not d.default, d.domain)):
+        own_domains[domain.app_id].append(domain)
+    return [
+        AppView(
+            app=app,
+            instances=tuple(_shown(own_instances[app.id])),
+            domains=tuple(own_domains[app.id]),
+            numbers=numbers,
         )
-    return views
+        for app in apps
+    ]
 
 
 def _shown(instances: Sequence[Instance]) -> list[Instance]:

@@ -7,13 +7,14 @@ dies of, a row tells what may be running. The reverse holds for ends: a workload
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import structlog
 
 from gongfang.domain.clock import Clock
-from gongfang.domain.errors import GongfangError, Rejected, Unavailable
+from gongfang.domain.errors import GongfangError, Unavailable
 from gongfang.domain.policies import HttpsMode
 from gongfang.domain.values import (
     App,
@@ -26,8 +27,6 @@ from gongfang.domain.values import (
     Instance,
     InstanceState,
     Operation,
-    Release,
-    Task,
 )
 from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint, EdgeHttps
 from gongfang.reconcile.apply import AppWriter
@@ -36,19 +35,22 @@ from gongfang.reconcile.exits import last_lines
 from gongfang.reconcile.health import HealthWatch
 from gongfang.reconcile.plans import actions as a
 from gongfang.reconcile.plans.app import Ended, Picture, plan_app
+from gongfang.reconcile.plans.instances import SETTLE_S
 from gongfang.reconcile.removal import remove_app
 from gongfang.reconcile.rest import AtRest
+from gongfang.reconcile.routing import Routes
+from gongfang.reconcile.rows import AppRows, read_rows
 from gongfang.reconcile.workloads import PlatformFacts, instance_spec
 from gongfang.runtimes.interface import Phase, Runtime
-from gongfang.state import Database, Reading, Wake
+from gongfang.state import Database, Wake
 
 log = structlog.get_logger()
 
 MAX_ROUNDS = 50  # rounds of plan and apply before others get their turn
+SURVEY = 50  # apps whose rows are read at once by the sweep
 EDGE_RETRY_S = 1.0
 STOP_RETRY_S = 1.0
 _ROUTED = "web"
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,6 @@ class _Seen:
     picture: Picture
     droplets: Mapping[str, Droplet]
     domains: tuple[Domain, ...]
-    edge_away: bool
 
 
 class AppReconciler:
@@ -82,15 +83,19 @@ class AppReconciler:
         self._health = HealthWatch(database, clock)
         self._at_rest = AtRest(database, runtime, self._health.in_order)
         self._writer = AppWriter(database, clock)
-        self._applied: dict[str, EdgeApp] = {}
+        self._routes = Routes(edge, self._wake)
         self._stopping: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         await self._health.close()
+        await self._routes.close()
         stopping = list(self._stopping.values())
         for task in stopping:
             task.cancel()
         await asyncio.gather(*stopping, return_exceptions=True)
+
+    def _wake(self, app_id: str) -> None:
+        self._database.hub.publish([Wake("app", app_id)])
 
     async def edge_apps(self) -> list[EdgeApp]:
         """What the edge should serve, of all apps: for the control plane's start."""
@@ -107,32 +112,61 @@ class AppReconciler:
         return [edge_app(app, domains_of[app.id], instances_of[app.id], self._facts.https_port) for app in apps]
 
     async def to_look_at(self) -> list[str]:
-        """Ids of apps for the sweep: all but those known to be at rest."""
-        return await self._at_rest.others()
+        """Ids of apps for the sweep: those of which something has changed since they were found at rest, and that are
+        not found to be at rest now."""
+        others = await self._at_rest.others()
+        ids = list(others)
+        found: list[str] = []
+        for begin in range(0, len(ids), SURVEY):
+            found += await self._survey({app_id: others[app_id] for app_id in ids[begin : begin + SURVEY]})
+        return found
+
+    async def _survey(self, versions: Mapping[str, str]) -> list[str]:
+        """Plans for many apps at once, and notes those at rest; answers the others, which are left to a look. Nothing
+        is carried out here, and nobody is waited for."""
+        found: list[str] = []
+        async with self._database.reading() as tx:
+            many = await read_rows(tx, list(versions))
+        for rows in many:
+            await asyncio.sleep(0)  # others get their turn
+            seen = await self._at_a_glance(rows)
+            if seen is None or not _nothing_to_do(seen.picture.app, plan_app(seen.picture)):
+                found.append(rows.app.id)
+                continue
+            self._watch_health(seen.picture)
+            if seen.picture.edge_current:  # else its word is on its way, and the next sweep looks again
+                self._at_rest.note(rows.app.id, versions[rows.app.id], [i.id for i in seen.picture.live])
+        return [*found, *(versions.keys() - {rows.app.id for rows in many})]
+
+    async def _at_a_glance(self, rows: AppRows) -> _Seen | None:
+        """A picture without asking the edge or reading output; None where the plan may depend on these."""
+        leaving = any(i.state.leaving and not i.state.ended for i in rows.instances)
+        if rows.operations or leaving or any(d.status is DomainStatus.pending for d in rows.domains):
+            return None
+        ended = await self._ended(rows.instances)
+        wanted = edge_app(
+            rows.app, rows.domains, [i for i in rows.instances if i.id not in ended], self._facts.https_port
+        )
+        if ended or not self._edge.wants(wanted):
+            return None
+        return self._seen(rows, ended, edge_current=self._routes.serves(wanted))
 
     async def __call__(self, app_id: str) -> float | None:
         self._at_rest.forget(app_id)
         for _ in range(MAX_ROUNDS):
             seen = await self._gather(app_id)
             if seen is None:
-                await self._forget(app_id)
+                self._routes.forget(app_id)
                 return None
             plan = plan_app(seen.picture)
             moved = await self._apply(seen, plan)
             if not moved:
-                later = self._next_look(seen, plan)
-                if later is None:
-                    now = plan.observed
-                    app = replace(
-                        seen.picture.app, state=now.state, reason=now.reason, observed_generation=now.generation
-                    )
-                    self._at_rest.note(app, seen.picture.instances, seen.domains)
-                return later
+                return self._next_look(seen, plan)
         return 0.0
 
     def _next_look(self, seen: _Seen, plan: a.Plan) -> float | None:
         later = (plan.wake_at - self._clock()).total_seconds() if plan.wake_at else None
-        if seen.edge_away:
+        if self._routes.refused(seen.picture.app.id):
             return EDGE_RETRY_S if later is None else min(later, EDGE_RETRY_S)
         return later
 
@@ -140,39 +174,46 @@ class AppReconciler:
 
     async def _gather(self, app_id: str) -> _Seen | None:
         async with self._database.reading() as tx:
-            app = await tx.one(App, app_id)
-            if app is None:
-                return None
-            operations = await tx.active_operations(app_id)
-            instances = await tx.find(Instance, app_id=app_id)
-            domains = await tx.find(Domain, app_id=app_id)
-            builds = await _builds(tx, app_id, operations)
-            tasks = await _by_id(tx, Task, [o.params.get("task_id") for o in operations])
-            releases = await _by_id(tx, Release, _release_ids(app, instances, operations))
-            droplets = await _by_id(tx, Droplet, [r.droplet_id for r in releases.values()])
-        ended = await self._ended(instances)
-        wanted = edge_app(app, domains, [i for i in instances if i.id not in ended], self._facts.https_port)
-        edge_current = await self._route(wanted, domains)
-        target = releases.get(app.target_release_id or "")
-        picture = Picture(
-            app=app,
-            now=self._clock(),
-            operations=tuple(operations),
-            builds=builds,
-            build_outputs=await self._outputs([b for b in builds.values() if b.state is BuildState.failed]),
-            tasks=tasks,
-            target=target,
-            current=releases.get(app.current_release_id or ""),
-            commands=droplets[target.droplet_id].processes if target else {},
-            instances=tuple(instances),
-            releases=releases,
-            ended=ended,
-            in_flight=await self._in_flight(app, instances),
-            probed={i.id: what for i in instances if (what := self._health.last_seen(i.id)) is not None},
-            edge_current=edge_current,
+            found = await read_rows(tx, [app_id])
+        if not found:
+            return None
+        rows = found[0]
+        ended = await self._ended(rows.instances)
+        wanted = edge_app(
+            rows.app, rows.domains, [i for i in rows.instances if i.id not in ended], self._facts.https_port
         )
-        self._watch_health(picture)
-        return _Seen(picture, droplets, tuple(domains), not edge_current)
+        edge_current = await self._routes.put(wanted)
+        if edge_current:
+            await self._writer.activate_domains([d for d in rows.domains if d.status is DomainStatus.pending])
+        seen = self._seen(
+            rows,
+            ended,
+            edge_current=edge_current,
+            build_outputs=await self._outputs([b for b in rows.builds.values() if b.state is BuildState.failed]),
+            in_flight=await self._in_flight(rows.app, rows.instances),
+        )
+        self._watch_health(seen.picture)
+        return seen
+
+    def _seen(self, rows: AppRows, ended: Mapping[str, Ended], *, edge_current: bool, **more: Any) -> _Seen:
+        target = rows.releases.get(rows.app.target_release_id or "")
+        picture = Picture(
+            app=rows.app,
+            now=self._clock(),
+            operations=rows.operations,
+            builds=rows.builds,
+            tasks=rows.tasks,
+            target=target,
+            current=rows.releases.get(rows.app.current_release_id or ""),
+            commands=rows.droplets[target.droplet_id].processes if target else {},
+            instances=rows.instances,
+            releases=rows.releases,
+            ended=ended,
+            probed={i.id: what for i in rows.instances if (what := self._health.last_seen(i.id)) is not None},
+            edge_current=edge_current,
+            **more,
+        )
+        return _Seen(picture, rows.droplets, rows.domains)
 
     async def _ended(self, instances: Sequence[Instance]) -> dict[str, Ended]:
         """What the runtime says has ended. One that was started and is unknown now has left no record: lost."""
@@ -197,26 +238,14 @@ class AppReconciler:
         chunk = await self._runtime.read_log(workload_id, offset=-16384, limit=16384)
         return last_lines(chunk.data)
 
-    async def _route(self, wanted: EdgeApp, domains: Sequence[Domain]) -> bool:
-        """Tells the edge; True when it has acknowledged exactly this."""
-        if self._applied.get(wanted.app_id) != wanted:
-            try:
-                await self._edge.apply(wanted)
-            except Unavailable as error:
-                log.warning("edge away", app=wanted.app_id, reason=str(error))
-                return False
-            except Rejected as error:
-                log.warning("edge rejected", app=wanted.app_id, reason=str(error))
-                return False
-            self._applied[wanted.app_id] = wanted
-        await self._writer.activate_domains([d for d in domains if d.status is DomainStatus.pending])
-        return True
-
     async def _in_flight(self, app: App, instances: Sequence[Instance]) -> dict[str, int | None]:
+        """What drains since just now is not asked about: its count says nothing yet, and the edge would wait with the
+        answer, and the app's next change with it."""
+        settled = self._clock() - timedelta(seconds=SETTLE_S)
         draining = {
             i.id: EdgeEndpoint(i.host, i.port, draining=True)
             for i in instances
-            if i.state is InstanceState.draining and i.host and i.port
+            if i.state is InstanceState.draining and i.host and i.port and i.leaving_at and i.leaving_at <= settled
         }
         if not draining:
             return {}
@@ -318,17 +347,16 @@ class AppReconciler:
             asyncio.get_running_loop().call_later(STOP_RETRY_S, self._database.hub.publish, wake)
 
     async def _remove(self, app: App, operation: Operation | None) -> bool:
-        self._applied.pop(app.id, None)
-        try:
-            await self._edge.remove(app.id)
-        except Unavailable as error:
-            log.warning("edge away", app=app.id, reason=str(error))
+        await self._routes.remove(app.id)
         await remove_app(self._database, self._runtime, self._clock, app, operation)
         return True
 
-    async def _forget(self, app_id: str) -> None:
-        self._applied.pop(app_id, None)
-        self._at_rest.forget(app_id)
+
+def _nothing_to_do(app: App, plan: a.Plan) -> bool:
+    """Neither now nor later, and what would be recorded of the app is recorded."""
+    seen = plan.observed
+    known = (app.state, app.reason, app.observed_generation) == (seen.state, seen.reason, seen.generation)
+    return known and not plan.actions and plan.wake_at is None
 
 
 def _leading_rows(actions: Sequence[a.Action]) -> list[a.RowAction]:
@@ -338,29 +366,6 @@ def _leading_rows(actions: Sequence[a.Action]) -> list[a.RowAction]:
             break
         rows.append(action)
     return rows
-
-
-async def _builds(tx: Reading, app_id: str, operations: Sequence[Operation]) -> dict[str, Build]:
-    """Those that operations wait for, and those under way that perhaps nobody waits for any more."""
-    if not operations:
-        return {}
-    found = {b.id: b for b in await tx.find(Build, app_id=app_id, state=("pending", "running"))}
-    return found | await _by_id(tx, Build, [o.build_id for o in operations if o.build_id not in found])
-
-
-async def _by_id(tx: Reading, noun: type[_T], ids: Sequence[str | None]) -> dict[str, _T]:
-    wanted = {i for i in ids if i}
-    found: list[Any] = await tx.find(noun, id=wanted) if wanted else []
-    return {value.id: value for value in found}
-
-
-def _release_ids(app: App, instances: Sequence[Instance], operations: Sequence[Operation]) -> list[str | None]:
-    return [
-        app.target_release_id,
-        app.current_release_id,
-        *(i.release_id for i in instances),
-        *(o.release_id for o in operations),
-    ]
 
 
 def edge_app(

@@ -7,6 +7,7 @@ plane is harmless.
 """
 
 import asyncio
+import random
 from dataclasses import replace
 
 import structlog
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 FIRST_PROBE_S = 0.01
 SLOWEST_PROBE_S = 0.5
 PROBE_GROWTH = 1.1  # so that what waiting adds is a tenth of the start at most
+LATE_S = 0.3
 PROCESS_SETTLE_S = 1.0  # a process without a port counts as ready when it has run this long
 
 
@@ -75,12 +77,12 @@ class HealthWatch:
         host, port = instance.host or "127.0.0.1", instance.port or 0
         if instance.state is InstanceState.starting:
             await self._until_ready(instance, config.readiness, host, port)
-        loops = [self._readiness(instance, config.readiness, host, port)]
-        if config.liveness is not None:
-            loops.append(self._liveness(instance, config.liveness, host, port))
+        if config.liveness is None:  # with thousands of instances, a task less for each
+            await self._readiness(instance, config.readiness, host, port)
+            return
         async with asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(loop)
+            group.create_task(self._readiness(instance, config.readiness, host, port))
+            group.create_task(self._liveness(instance, config.liveness, host, port))
 
     async def _until_ready(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
         if check.kind is CheckKind.process:
@@ -99,8 +101,10 @@ class HealthWatch:
         if check.kind is CheckKind.process:
             return
         ready, failed = instance.state is not InstanceState.unready, 0
+        if instance.state is not InstanceState.starting:  # adopted, with all the others: not all in the same moment
+            await asyncio.sleep(check.interval_s * random.random())  # noqa: S311
         while True:
-            await asyncio.sleep(check.interval_s)
+            await _in(check.interval_s)
             seen = await probe(check, host, port)
             failed = 0 if seen.well else failed + 1
             if ready and failed >= check.failures:
@@ -117,7 +121,7 @@ class HealthWatch:
     async def _liveness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
         failed = 0
         while True:
-            await asyncio.sleep(check.interval_s)
+            await _in(check.interval_s)
             seen = await probe(check, host, port)
             failed = 0 if seen.well else failed + 1
             if failed >= check.failures:
@@ -143,3 +147,14 @@ class HealthWatch:
                 return
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)
+
+
+async def _in(seconds: float) -> None:
+    """Sleeps; and again where it was woken late by more than `LATE_S`: when this process does not get its turn, its
+    probes run out of their time, which is no fault of the instances'."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+    await asyncio.sleep(seconds)
+    while loop.time() - due > LATE_S:
+        due = loop.time() + LATE_S
+        await asyncio.sleep(LATE_S)

@@ -37,7 +37,9 @@ class KeyedWorkers:
         self._hub = hub
         self._clock = clock
         self._sweep_s = sweep_s
+        self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
+        self._freed = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -50,10 +52,13 @@ class KeyedWorkers:
         forget = self._hub.listen(self.kind, self.wake)
         try:
             while True:
+                begun = asyncio.get_running_loop().time()
                 try:
-                    for key in await self._keys():
-                        self.wake(key)
+                    keys = list(await self._keys())
                     self.last_sweep = self._clock()
+                    await self._feed(keys)
+                    took = asyncio.get_running_loop().time() - begun
+                    log.debug("swept", kind=self.kind, keys=len(keys), seconds=took)
                 except Exception as error:
                     self._put_off(error)
                     await asyncio.sleep(min(SWEEP_RETRY_S, self._sweep_s))
@@ -68,6 +73,14 @@ class KeyedWorkers:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _feed(self, keys: Iterable[str]) -> None:
+        """A sweep's keys, as there is room for them: what is woken meanwhile does not wait behind thousands."""
+        for key in keys:
+            while len(self._running) >= self._concurrency:
+                self._freed.clear()
+                await self._freed.wait()
+            self.wake(key)
 
     def _put_off(self, error: Exception) -> None:
         if isinstance(error, Unavailable):
@@ -99,6 +112,7 @@ class KeyedWorkers:
             self._again.discard(key)  # often the handler's own doing before it failed: it would go round for ever
         finally:
             del self._running[key]
+            self._freed.set()
             if not self._closing:
                 self._next(key, later)
 

@@ -1,6 +1,9 @@
 """One probe of one endpoint: is it well, and if not, what was seen. No state; see `health` for what follows."""
 
 import asyncio
+import errno
+import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -35,10 +38,17 @@ async def probe(check: HealthCheck, host: str, port: int) -> Probe:
 
 
 async def _port(host: str, port: int) -> Probe:
-    _, writer = await asyncio.open_connection(host, port)
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
+    # A plain socket: nothing is read or written, and with thousands of instances this is most of what idling costs.
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        # On this machine the second try already finds it connected: no waiting, and no time-out of our own making.
+        code = connection.connect_ex((host, port))
+        if code == errno.EINPROGRESS:
+            code = connection.connect_ex((host, port))
+        if code in (errno.EINPROGRESS, errno.EALREADY):
+            await asyncio.get_running_loop().sock_connect(connection, (host, port))
+        elif code not in (0, errno.EISCONN):
+            raise OSError(code, os.strerror(code))
     return Probe(True, "port accepts connections")
 
 

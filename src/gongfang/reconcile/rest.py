@@ -1,27 +1,25 @@
 """Which apps the sweep looks at: all but those of which nothing has changed since they were found at rest.
 
-To look at one app takes a dozen queries, to compare the rows of all of them takes four. An app is at rest when its
-plan had nothing to do and waits for no time. A plan depends on rows, on the runtime and on the time alone; so as long
-as the rows are the same and every instance runs and is watched, a plan would have nothing to do again.
+An app is at rest when its plan had nothing to do and waits for no time. A plan depends on rows, on the runtime and on
+the time alone; so as long as the rows are the same and every instance runs and is watched, a plan would have nothing
+to do again. Whether rows are the same is told by their versions (`Reading.app_versions`), which are read without the
+rows. What a plan depends on must be in these versions.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gongfang.domain.values import App, Domain, Instance, InstanceState, Operation, OperationStatus
 from gongfang.runtimes.interface import Phase, Runtime
 from gongfang.state import Database
 
-_ALIVE = tuple(state.value for state in InstanceState if not state.ended)
-_ACTIVE = tuple(status.value for status in OperationStatus if not status.ended)
+PART = 200  # apps that are looked through before others get their turn
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    app: App
-    instances: tuple[Instance, ...]
-    domains: tuple[Domain, ...]
+class _Rest:
+    version: str
+    instances: tuple[str, ...]
 
 
 class AtRest:
@@ -31,37 +29,35 @@ class AtRest:
         self._database = database
         self._runtime = runtime
         self._watched = watched
-        self._rows: dict[str, _Rows] = {}
+        self._known: dict[str, _Rest] = {}
 
-    def note(self, app: App, instances: Sequence[Instance], domains: Sequence[Domain]) -> None:
-        """The app was found at rest, its rows being these (instances that have ended don't matter)."""
-        alive = tuple(instance for instance in instances if not instance.state.ended)
-        self._rows[app.id] = _Rows(app, alive, tuple(domains))
+    def note(self, app_id: str, version: str, instances: Sequence[str]) -> None:
+        """The app was found at rest. `version`: read before its rows were, so that what changed in between is seen
+        as a change. `instances`: ids of the living ones."""
+        self._known[app_id] = _Rest(version, tuple(instances))
 
     def forget(self, app_id: str) -> None:
         """The app is being looked at, or is gone."""
-        self._rows.pop(app_id, None)
+        self._known.pop(app_id, None)
 
-    async def others(self) -> list[str]:
-        """Ids of the apps to look at; before anything was noted, all."""
+    async def others(self) -> Mapping[str, str]:
+        """The apps to look at, by id, with their versions; before anything was noted, all."""
         async with self._database.reading() as tx:
-            apps = await tx.find(App)
-            active = {operation.app_id for operation in await tx.find(Operation, status=_ACTIVE)}
-            instances: dict[str, list[Instance]] = defaultdict(list)
-            for instance in await tx.find(Instance, state=_ALIVE):
-                instances[instance.app_id].append(instance)
-            domains: dict[str, list[Domain]] = defaultdict(list)
-            for domain in await tx.find(Domain):
-                domains[domain.app_id or ""].append(domain)
-        found: list[str] = []
-        for app in apps:
-            rows = _Rows(app, tuple(instances[app.id]), tuple(domains[app.id]))
-            if app.id in active or self._rows.get(app.id) != rows or not await self._well(rows.instances):
-                found.append(app.id)
+            versions = await tx.app_versions()
+            active = await tx.busy_app_ids()
+        for app_id in self._known.keys() - versions.keys():
+            self.forget(app_id)
+        found: dict[str, str] = {}
+        for number, (app_id, version) in enumerate(versions.items()):
+            if number % PART == 0:
+                await asyncio.sleep(0)
+            rest = self._known.get(app_id)
+            if rest is None or rest.version != version or app_id in active or not await self._well(rest.instances):
+                found[app_id] = version
         return found
 
-    async def _well(self, instances: Sequence[Instance]) -> bool:
-        for instance in instances:
-            if (await self._runtime.observe(instance.id)).phase is not Phase.running or not self._watched(instance.id):
+    async def _well(self, instances: Sequence[str]) -> bool:
+        for instance_id in instances:
+            if (await self._runtime.observe(instance_id)).phase is not Phase.running or not self._watched(instance_id):
                 return False
         return True

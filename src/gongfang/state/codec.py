@@ -5,14 +5,15 @@ A column has the name of its field. A nested value is JSON; an `AppConfig`'s env
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Integer, Select, Table, any_, bindparam, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from gongfang.domain import quotas, values, webhooks
 from gongfang.domain.certificates import Certificate
@@ -21,6 +22,8 @@ from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
 T = TypeVar("T")
+
+_DIALECT = asyncpg_dialect.dialect()
 
 
 class Codec(Generic[T]):
@@ -34,10 +37,12 @@ class Codec(Generic[T]):
         names = {f.name for f in dataclasses.fields(cast(Any, noun))}
         self.columns = [c for c in table.columns if c.name in names]
         self._sealed = {c.name for c in self.columns if c.info.get("sealed")}
+        self._names = [c.name for c in self.columns]
         self._json = {c.name for c in self.columns if isinstance(c.type, JSONB)}
         # Statements are made once each: to make one and to find out that it is known takes longer than the database.
         self.insert = insert(table)
         self._selects: dict[Any, Select[Any]] = {}
+        self._questions: dict[Any, tuple[str, tuple[str, ...]]] = {}
         self._updates: dict[tuple[str, ...], Any] = {}
 
     @cached_property
@@ -67,13 +72,33 @@ class Codec(Generic[T]):
             self._selects[key] = known
         return known, values
 
+    def question(
+        self, order: str, equals: Mapping[str, Any], *, descending: bool, after: Any, limit: int | None
+    ) -> tuple[str, list[Any]]:
+        """The same as text for the driver, and what it asks with; past `after` in this order, at most `limit`."""
+        statement, values = self.select(order, equals, descending=descending)
+        key = (statement, after is not None, limit is not None)
+        known = self._questions.get(key)
+        if known is None:
+            if after is not None:
+                column, past = self.table.c[order], bindparam("after_", type_=self.table.c[order].type)
+                statement = statement.where(column < past if descending else column > past)
+            if limit is not None:
+                statement = statement.limit(bindparam("limit_", type_=Integer()))
+            compiled = statement.compile(dialect=_DIALECT)
+            known = self._questions[key] = (str(compiled), tuple(compiled.positiontup or ()))
+        text, names = known
+        more = {"after_": after, "limit_": limit}
+        return text, [values[name] if name in values else more[name] for name in names]
+
     def _condition(self, name: str, how: str) -> ColumnElement[bool]:
         column = self.table.c[name]
         match how:
             case "none":
                 return column.is_(None)
             case "among":
-                return column.in_(bindparam(f"is_{name}", expanding=True))
+                # One statement however many they are: a list spelt out would be another one for each length.
+                return column == any_(bindparam(f"is_{name}", type_=ARRAY(column.type)))
             case _:
                 return column == bindparam(f"is_{name}", type_=column.type)
 
@@ -86,8 +111,9 @@ class Codec(Generic[T]):
             known = self._updates[names] = statement.returning(*self.columns)
         return known
 
-    def decode(self, row: Mapping[str, Any]) -> T:
-        data = dict(row)
+    def decode(self, row: Sequence[Any]) -> T:
+        """`row`: the values of `columns`, in their order."""
+        data: dict[str, Any] = dict(zip(self._names, row, strict=True))
         for name in self._sealed:
             data[name] = self._keyring.open(data[name])
         if "config" in self._json:

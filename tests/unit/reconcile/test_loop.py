@@ -102,3 +102,22 @@ def test_a_sweep_that_fails_is_tried_again_whatever_it_failed_of(monkeypatch: py
 
     monkeypatch.setattr(loop_module, "SWEEP_RETRY_S", 0.01)
     run(handler, scene, keys)
+
+
+def test_what_is_woken_does_not_wait_behind_a_sweep_of_thousands() -> None:
+    order: list[str] = []
+
+    async def handler(lab: Lab, key: str) -> None:
+        order.append(key)
+        await asyncio.sleep(0)
+        if key == "swept-40":
+            lab.wake("changed")
+
+    async def keys(lab: Lab) -> list[str]:
+        return [f"swept-{number}" for number in range(2000)]
+
+    async def scene(lab: Lab) -> None:
+        await lab.until(lambda: lab.seen.total() == 2001)
+
+    run(handler, scene, keys)
+    assert order.index("changed") < 100

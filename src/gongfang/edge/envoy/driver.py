@@ -112,7 +112,7 @@ class EnvoyEdge:
         """Returns where Envoy has what is wanted of a secret, or has not asked for it: it will when it needs it."""
         await self._settled(key, key.name, if_asked=True)
 
-    async def apply(self, app: EdgeApp, *, timeout_s: float = 5.0) -> None:
+    async def apply(self, app: EdgeApp, *, timeout_s: float | None = 5.0) -> None:
         snapshot.check(app, self._owners)
         before = self._apps.get(app.app_id)
         self._disown(before)
@@ -122,7 +122,7 @@ class EnvoyEdge:
         self._ads.changed(keys)
         await self._confirm(app, keys, timeout_s)
 
-    async def remove(self, app_id: str, *, timeout_s: float = 5.0) -> None:
+    async def remove(self, app_id: str, *, timeout_s: float | None = 5.0) -> None:
         app = self._apps.pop(app_id, None)
         if app is None:
             return
@@ -132,6 +132,15 @@ class EnvoyEdge:
         await self._confirm(app, keys, timeout_s)
         if app_id not in self._apps:
             self._confirmed_at.pop(app_id, None)
+
+    def wants(self, app: EdgeApp) -> bool:
+        return self._apps.get(app.app_id) == app
+
+    def serves(self, app: EdgeApp) -> bool:
+        session = self._ads.session
+        if session is None or not self._live.is_set() or not self.wants(app):
+            return False
+        return all(session.settled(key) for key in snapshot.keys(app))
 
     async def in_flight(self, app_id: str, endpoints: Sequence[EdgeEndpoint]) -> dict[EdgeEndpoint, int]:
         """See `interface.Edge`. Waits until a change confirmed just now has reached all of Envoy's threads, so that an
@@ -165,7 +174,7 @@ class EnvoyEdge:
         """Puts an app's resources in the table. Returns all keys of it, old and new, in the order in which Envoy
         confirms them: what is added from the cluster up, then what is taken away from the scopes down."""
         made = snapshot.resources(app) if app is not None else {}
-        gone = [key for key in (snapshot.resources(before) if before is not None else {}) if key not in made]
+        gone = [key for key in (snapshot.keys(before) if before is not None else ()) if key not in made]
         for key in gone:
             if key.kind is not Kind.scope or self._owners.get(key.name) is None:
                 self._wanted[key.kind].pop(key.name, None)
@@ -222,7 +231,7 @@ class EnvoyEdge:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    async def _confirm(self, app: EdgeApp, keys: Sequence[Key], timeout_s: float) -> None:
+    async def _confirm(self, app: EdgeApp, keys: Sequence[Key], timeout_s: float | None) -> None:
         name = app.name or app.app_id
         try:
             async with asyncio.timeout(timeout_s):
@@ -230,7 +239,7 @@ class EnvoyEdge:
                     await self._settled(key, name)
                 await self._live.wait()
         except TimeoutError:
-            raise Unavailable("edge_away", app=name, seconds=timeout_s) from None
+            raise Unavailable("edge_away", app=name, seconds=timeout_s or 0) from None
         self._confirmed_at[app.app_id] = asyncio.get_running_loop().time()
 
     async def _settled(self, key: Key, app: str, *, refusals: bool = True, if_asked: bool = False) -> None:

@@ -5,9 +5,10 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import Rejected, Unavailable
@@ -35,26 +36,45 @@ _GUARANTEES = (
 )
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 _MEMORY_BYTES = 32 << 20
+_SERVE = Step("serve")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _Run:
-    """One pretended workload."""
+    """One pretended workload. What only few of them are ever asked for is made when it is."""
 
     spec: WorkloadSpec
     started_at: datetime
     endpoint: Endpoint | None
     listener: socket.socket | None = None
-    output: bytearray = field(default_factory=bytearray)
-    marks: list[LogMark] = field(default_factory=list[LogMark])
     exit: ExitInfo | None = None
     ended_at: datetime | None = None
     timed_out: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    terminated: asyncio.Event = field(default_factory=asyncio.Event)
-    killed: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
+
+    @cached_property
+    def output(self) -> bytearray:
+        return bytearray()
+
+    @cached_property
+    def marks(self) -> list[LogMark]:
+        return [LogMark(self.started_at, 0)]
+
+    @cached_property
+    def changed(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @cached_property
+    def terminated(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @cached_property
+    def killed(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @cached_property
+    def ended(self) -> asyncio.Event:
+        return asyncio.Event()
 
     def observation(self) -> Observation:
         return Observation(
@@ -88,6 +108,10 @@ class MemoryMachine:
         if run.task is not None and run.exit is None:
             run.task.cancel()
 
+    def adopt(self, spec: WorkloadSpec, endpoint: Endpoint, started_at: datetime) -> None:
+        """A workload that was started long ago and serves at an address where somebody else answers."""
+        self.runs[spec.id] = _Run(spec, started_at, endpoint)
+
     def reboot(self) -> None:
         """Ends all of them so."""
         for workload_id in self.runs:
@@ -105,7 +129,8 @@ class MemoryRuntime:
     """See `gongfang.runtimes.memory.language` for what a command does here.
 
     `otherwise`: what a command outside of the language does. `start_delay_s`: how long `start` takes. `rejects`: a
-    code that every start is refused with; `unavailable`: the same, but only for now.
+    code that every start is refused with; `unavailable`: the same, but only for now. `endpoints`: addresses at which
+    somebody else answers; each workload that only serves gets the next one, and costs next to nothing then.
     """
 
     def __init__(
@@ -116,8 +141,10 @@ class MemoryRuntime:
         start_delay_s: float = 0.0,
         rejects: str | None = None,
         unavailable: str | None = None,
+        endpoints: Iterator[Endpoint] | None = None,
         clock: Clock = utc_now,
     ) -> None:
+        self.endpoints = endpoints
         self.machine = MemoryMachine() if machine is None else machine
         self.otherwise = tuple(otherwise)
         self.start_delay_s = start_delay_s
@@ -142,14 +169,16 @@ class MemoryRuntime:
             if self.unavailable is not None:
                 raise Unavailable(self.unavailable)
             self._check_mounts(spec)
+            if self.endpoints is not None and spec.wants_port and parse(spec.command, self.otherwise) == [_SERVE]:
+                self.machine.adopt(spec, next(self.endpoints), self._clock())
+                return Handle(spec.id, 1, {})
             listener = socket.create_server(("127.0.0.1", 0), backlog=64) if spec.wants_port else None
             endpoint = None if listener is None else Endpoint(*listener.getsockname())
             run = _Run(spec, self._clock(), endpoint, listener)
-            run.marks.append(LogMark(run.started_at, 0))
             self.machine.runs[spec.id] = run
             run.task = asyncio.create_task(self._run(run), name=f"pretended {spec.id}")
-            if self.start_delay_s:
-                await asyncio.sleep(self.start_delay_s)
+            run.task.add_done_callback(lambda _: self._ended_unbegun(run))
+            await asyncio.sleep(self.start_delay_s)
         return Handle(spec.id, 1, {})
 
     def _check_mounts(self, spec: WorkloadSpec) -> None:
@@ -182,11 +211,19 @@ class MemoryRuntime:
         finally:
             if run.listener is not None:
                 run.listener.close()
-            run.exit = info
-            run.ended_at = self._clock()
-            run.ended.set()
-            run.wake()
-            self.machine.broadcast.tell(run.spec.id)
+            self._end(run, info)
+
+    def _ended_unbegun(self, run: _Run) -> None:
+        """One that was lost before its first turn never came to say so."""
+        if run.exit is None:
+            self._end(run, ExitInfo(None, lost=True))
+
+    def _end(self, run: _Run, info: ExitInfo) -> None:
+        run.exit = info
+        run.ended_at = self._clock()
+        run.ended.set()
+        run.wake()
+        self.machine.broadcast.tell(run.spec.id)
 
     async def _steps(self, run: _Run) -> ExitInfo:
         for step in parse(run.spec.command, self.otherwise):
@@ -268,6 +305,8 @@ class MemoryRuntime:
         if run is None:
             return
         run.terminated.set()
+        if run.task is None and run.exit is None:
+            self._end(run, ExitInfo(None, signal=signal.SIGTERM))
         try:
             await asyncio.wait_for(run.ended.wait(), grace_s)
         except TimeoutError:

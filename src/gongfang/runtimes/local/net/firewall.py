@@ -213,12 +213,15 @@ def _elsewhere(rules: Rules) -> list[Message]:
 
 
 def _to_workloads(rules: Rules) -> list[Message]:
-    """Of the machine's own processes."""
+    """Of the machine's own processes. What is for a workload that has ended has no interface to go to: it must not
+    leave by the default route instead, to whoever has that address out there."""
     table = rules.table
+    lost = [*nft.ipv4(), *nft.target_in(rules.addresses.subnet), *nft.goes_to(rules.prefix, yes=False)]
     return [
         nft.base_chain(table, "output", "output", 0),
         nft.chain(table, "outbound"),
         nft.rule(table, "output", [*nft.goes_to(rules.prefix), *nft.jump("outbound")]),
+        nft.rule(table, "output", [*lost, *nft.goes_to_exactly("lo", yes=False), *nft.jump("refused")]),
         nft.rule(table, "outbound", [*nft.state(nft.ESTABLISHED | nft.RELATED), *nft.accept()]),
         nft.rule(table, "outbound", [*nft.made_by(0), *nft.accept()]),
         nft.rule(table, "outbound", [*nft.made_by(rules.edge_uid), *nft.accept()]),
