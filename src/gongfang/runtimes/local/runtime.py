@@ -8,6 +8,7 @@ All that is known stands in the workloads' folders (`records`); memory holds onl
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -84,6 +85,7 @@ class LocalRuntime:
     ) -> None:
         self.folder = home / "workloads"
         self._scratch = home / "scratch"
+        self._trash = home / "trash"  # records on their way out: a removal that is cut off is never taken for records
         self._tool = tool
         self._droplet = droplet
         self._first_port = port_range[0]
@@ -108,7 +110,10 @@ class LocalRuntime:
     # --- opening and closing ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.folder, self._trash):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self._trash.iterdir():
+            await asyncio.to_thread(remove_layer, left)
         keep_own_descriptors()
         self._cgroups.open()
         await self._find_isolation()
@@ -371,8 +376,13 @@ class LocalRuntime:
             return
         if workload.end is None:
             raise Rejected("workload_running", id=workload_id)
+        if workload.task is not None:
+            await asyncio.wait([workload.task])  # its end is known; what follows from it may still be written down
         del self._workloads[workload_id]
-        await asyncio.to_thread(remove_layer, workload.folder.path)
+        gone = self._trash / f"{workload_id}.{secrets.token_hex(4)}"
+        with contextlib.suppress(FileNotFoundError):
+            workload.folder.path.rename(gone)
+        await asyncio.to_thread(remove_layer, gone)
 
     async def set_network(self, workload_id: str, network: Network) -> None:
         await self._settled(workload_id)
