@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
+from gongfang.domain.certificates import Certificate
 from gongfang.domain.counts import Inside
 from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, invalid_field
 from gongfang.domain.ids import new_id
@@ -26,6 +27,7 @@ from gongfang.domain.values import (
     Space,
     Tenant,
 )
+from gongfang.domain.webhooks import Webhook
 from gongfang.operations.context import Caller, Context
 from gongfang.state import Reading, Scope, Writing
 from gongfang.wire.models import OrganizationRequest, SpaceRequest, TenantRequest, TreeChange
@@ -258,6 +260,11 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
         inside = await _inside(tx, node)
         if any(inside.values()):
             raise Conflict("not_empty", name=node.name, inside=Inside(inside))
+        # What goes along, one by one, so that the event tells of it.
+        column = f"{LEVELS[noun].value}_id"
+        await tx.delete(Webhook, **{column: key})
+        if noun is Tenant:
+            await tx.delete(Certificate, tenant_id=key)
         await tx.delete(RoleBinding, level=LEVELS[noun], scope_id=key)
         await tx.delete(Quota, id=key)
         await tx.delete(noun, id=key)

@@ -77,6 +77,7 @@ ProcessName = Annotated[str, StringConstraints(pattern=PROCESS_PATTERN), Field(e
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_PATTERN), Field(examples=["LINE"])]
 VariableValue = Annotated[str, StringConstraints(max_length=32768, pattern=r"^[^\x00]*$")]
 MemoryMb = Annotated[int, Field(ge=16, le=1_048_576, description="MiB for each instance", examples=[256])]
+DiskMb = Annotated[int, Field(ge=16, le=1_048_576, description="MiB that each instance may write", examples=[1024])]
 Count = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -256,6 +257,7 @@ class ProcessChange(Request):
 
     command: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[^\x00]*$")] | None = None
     memory_mb: MemoryMb | None = None
+    disk_mb: DiskMb | None = None
     cpu: float | None = Field(default=None, gt=0, le=256, description="Cores for each instance; null: no limit")
     instances: Count | None = None
     readiness: HealthCheckModel | None = None
@@ -268,6 +270,7 @@ class ProcessChange(Request):
 class ProcessOut(Answer):
     command: str | None
     memory_mb: int
+    disk_mb: int
     cpu: float | None
     instances: int
     readiness: HealthCheckModel
@@ -409,9 +412,10 @@ class StartRequest(Request):
 
 
 class InstancesRequest(Request):
-    """5.1(4): at least one of the two."""
+    """5.1(4): at least one of the three."""
 
     memory_mb: MemoryMb | None = None
+    disk_mb: DiskMb | None = None
     instances: Count | None = None
     process: ProcessName | None = Field(default=None, description="Absent: the app's main process")
 
