@@ -25,7 +25,7 @@ TAGS = frozenset(
     | _each("certificate", "add", "replace", "delete", "expiring", "expired")
     | {f"{noun}:{verb}" for noun in ("tenant", "organization", "space") for verb in ("create", "change", "delete")}
     | _each("organization", "quota")
-    | _each("space", "quota")
+    | _each("space", "quota", "egress:change")
     | _each("user", "create", "change", "delete", "login:succeeded", "login:failed", "token:recovered")
     | _each("role", "grant", "revoke")
     | _each("token", "create", "delete")
