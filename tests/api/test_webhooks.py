@@ -123,7 +123,7 @@ def test_after_a_day_it_is_disabled_and_goes_on_when_enabled(place: Place, world
 
 
 def test_a_new_address_is_not_given_up_for_the_old_ones_failures(place: Place, world: World) -> None:
-    body = {"url": "http://127.0.0.1:9/", "scope_id": place.space, "tags": ["no:such"]}
+    body = {"url": "http://127.0.0.1:9/", "scope_id": place.space, "tags": ["platform:restored"]}
     hook = place.admin.data("POST", "/webhooks", 201, json=body)["id"]
 
     async def failing() -> None:
