@@ -71,6 +71,7 @@ def serve(*, notify_fd: int | None, runs_on: Callable[[Runtime], Runtime] = lamb
     import uvloop
 
     from gongfang import telemetry
+    from gongfang.main.cycles import keep_searches_short
     from gongfang.main.platform import Platform
 
     try:
@@ -85,6 +86,7 @@ def serve(*, notify_fd: int | None, runs_on: Callable[[Runtime], Runtime] = lamb
         lock = home.lock()
     except GongfangError as error:
         return complain(error)
+    keep_searches_short()
     say = _teller(notify_fd)
     interrupted = False
 
