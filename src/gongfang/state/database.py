@@ -464,13 +464,16 @@ class Writing(Reading):
             update(table).where(table.c.id == user_id).values(failed_logins=failed, locked_until=locked_until)
         )
 
-    async def move_lock_outs(self, by: timedelta) -> None:
-        """Puts on the ends of all lock-outs, when the machine's clock was put on."""
-        for table in (tables.users, tables.login_failures):
-            moved = table.c.locked_until + by
-            await self._connection.execute(
-                update(table).where(table.c.locked_until.is_not(None)).values(locked_until=moved)
-            )
+    async def move_along(self, by: timedelta) -> tuple[int, set[str]]:
+        """Puts on what is under way, when the machine's clock was put on; a few statements however much it is. Answers
+        how many operations and instances that were, and the ids of their apps."""
+        operations, instances, more = statements.moves(by)
+        found: list[str | None] = []
+        for statement in (operations, instances):
+            found += (await self._connection.execute(statement)).scalars()
+        for statement in more:
+            await self._connection.execute(statement)
+        return len(found), {app_id for app_id in found if app_id}
 
     async def login_failures(self, name_hash: str, source: str) -> tuple[int, datetime | None]:
         """How often a name failed from one source, and until when it is locked for it; held until the end."""
