@@ -107,6 +107,8 @@ def _within(table: Table, scope: Scope | None) -> list[ColumnElement[bool]]:
 class Reading:
     """Questions only. Each sees what is committed by then: a later one may see more than an earlier one."""
 
+    _committed = True  # and nothing else
+
     def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
         self._connection = connection
         self._codecs = codecs
@@ -161,7 +163,7 @@ class Reading:
         conditions = [*_within(table, scope), *where]
         if not conditions:
             question = codec.question(order, equals, descending=descending, after=after, limit=limit)
-            found = [codec.decode(row) for row in await self._ask(*question)]
+            found = [codec.read(row, committed=self._committed) for row in await self._ask(*question)]
         else:
             statement, values = codec.select(order, equals, descending=descending)
             if after is not None:
@@ -314,6 +316,8 @@ class Reading:
 
 class Writing(Reading):
     """One read-write transaction. Events are written at its end; wake-ups are published after its commit."""
+
+    _committed = False
 
     def __init__(self, connection: AsyncConnection, codecs: Codecs) -> None:
         super().__init__(connection, codecs)
