@@ -72,7 +72,7 @@ def test_lists_and_apps_show_each_change_at_once_in_each_language(admin: Api) ->
         admin.data("PATCH", f"/apps/{key}", json={"labels": {"value": value}})
         assert listed()["labels"] == {"value": value}
         assert listed() == admin.data("GET", f"/apps/{key}")
-    domain = admin.data("POST", f"/apps/{key}/domains", 201, json={"domain": f"{new_name()}.example.com"})
+    domain = admin.data("POST", "/domains", 201, json={"domain": f"{new_name()}.example.com", "app_id": key})
     routes = listed()["routes"]
     assert domain["domain"] in [route["domain"] for route in routes]  # type: ignore[union-attr, index]
     assert listed() == admin.data("GET", f"/apps/{key}")

@@ -27,6 +27,7 @@ from gongfang.main.api_tls import ApiTls
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
 from gongfang.main.housekeeping import Housekeeping
+from gongfang.main.patience import Patience
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
@@ -51,6 +52,7 @@ from gongfang.toolbox import WheelToolbox
 log = structlog.get_logger()
 
 BEGIN_AGAIN_S = 1.0
+STILL_S = 60.0  # without anything going on, a start is given up
 
 Say = Callable[[str, Mapping[str, str | int | float]], None]
 
@@ -234,7 +236,7 @@ class Platform:
     async def _reconcilers(self) -> AppReconciler:
         settings, home, database, runtime = self._settings, self._home, self._database_, self._runtime
         facts = PlatformFacts(settings.base_domain, self._edge_url, settings.https_port)
-        apps = AppReconciler(database, runtime, self._edge, self._clock, facts)
+        apps = self._apps = AppReconciler(database, runtime, self._edge, self._clock, facts)
         https = HttpsReconciler(
             database, self._edge, self._clock, settings.base_domain, enabled=settings.https_port is not None
         )
@@ -366,12 +368,14 @@ class Platform:
         return checks
 
     async def _until_ready(self) -> None:
-        latest = asyncio.get_running_loop().time() + 60
+        """However long that takes, as long as it goes on: with many apps on a busy machine, minutes."""
+        patience = Patience(STILL_S)
         while True:
             waiting = [reason for ok, reason in (await self._ready()).values() if not ok]
             if not waiting:
                 return
-            if asyncio.get_running_loop().time() > latest:
+            heard = self._edge.status().last_ack_at
+            if not patience.goes_on(-len(waiting), self._apps.looked_through, heard.timestamp() if heard else 0):
                 reason = waiting[0] or Reason("internal", {})
                 raise Unavailable(reason.code, retry_after=1, **reason.facts)
             await asyncio.sleep(0.02)
