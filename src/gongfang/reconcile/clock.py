@@ -13,22 +13,34 @@ import structlog
 
 from gongfang.domain.clock import SteadyClock
 from gongfang.domain.errors import Unavailable
+from gongfang.domain.values import Instance, InstanceState, Operation, OperationStatus
+from gongfang.domain.webhooks import Webhook
 from gongfang.state import Database
 
 log = structlog.get_logger()
 
 LOOK_S = 1.0
+_ACTIVE = tuple(status.value for status in OperationStatus if not status.ended)
+_ALIVE = tuple(state.value for state in InstanceState if not state.ended)
+# Crashes count against an operation from its start on.
+_OF_OPERATIONS = ("deadline", "started_at")
+_OF_INSTANCES = ("started_at", "ready_at", "leaving_at")
 
 
 async def move_along(database: Database, clock: SteadyClock, jump: timedelta) -> int:
     """Moves what is under way; answers how many rows that were."""
     async with database.writing() as tx:
-        moved, app_ids = await tx.move_along(jump)
-        for app_id in app_ids:
+        moved = await tx.put_on(Operation, _OF_OPERATIONS, jump, answer="app_id", status=_ACTIVE)
+        moved += await tx.put_on(Instance, _OF_INSTANCES, jump, answer="app_id", state=_ALIVE)
+        # Else a jump of a day would give up at once what has failed for a moment.
+        await tx.put_on(Webhook, ("failing_since", "next_attempt_at"), jump, enabled=True)
+        await tx.move_lock_outs(jump)
+        await tx.move_answers(jump)
+        for app_id in {app_id for app_id in moved if app_id}:
             tx.wake("app", app_id)
-        data = {"seconds": round(jump.total_seconds(), 1), "moved": moved}
+        data = {"seconds": round(jump.total_seconds(), 1), "moved": len(moved)}
         await tx.event("platform:clock:jumped", at=clock() + jump, actor_name="platform", data=data)
-    return moved
+    return len(moved)
 
 
 async def watch_clock(database: Database, clock: SteadyClock) -> None:

@@ -1,12 +1,12 @@
 """Questions that are more than equality, as statements; `database` asks them."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, cast, delete, func, select, true, update
+from sqlalchemy import BigInteger, Integer, cast, delete, func, select, true
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from gongfang.domain.values import DesiredState, InstanceState, OperationStatus
+from gongfang.domain.values import DesiredState
 from gongfang.state import tables
 
 
@@ -58,29 +58,3 @@ def forget_login_failures(name_hash: str | None, source: str | None, before: dat
     if source is not None:
         statement = statement.where(table.c.source == source)
     return statement.where(table.c.at < before) if before is not None else statement
-
-
-def moves(by: timedelta) -> tuple[Any, Any, tuple[Any, ...]]:
-    """Puts on by so much what is measured from or until a time: of active operations and of living instances (each
-    answers `app_id`), and the rest."""
-    operations, instances, hooks = tables.operations, tables.instances, tables.webhooks
-    active = [status.value for status in OperationStatus if not status.ended]
-    alive = [state.value for state in InstanceState if not state.ended]
-    measured = ("started_at", "ready_at", "leaving_at")
-
-    def moved(table: Any, *names: str) -> Any:
-        return update(table).values({name: table.c[name] + by for name in names})  # NULL stays NULL
-
-    return (
-        moved(operations, "deadline").where(operations.c.status.in_(active)).returning(operations.c.app_id),
-        moved(instances, *measured).where(instances.c.state.in_(alive)).returning(instances.c.app_id),
-        (
-            moved(hooks, "failing_since", "next_attempt_at").where(  # else a jump of a day would give it up at once
-                hooks.c.enabled, hooks.c.failing_since.is_not(None)
-            ),
-            *(
-                moved(table, "locked_until").where(table.c.locked_until.is_not(None))
-                for table in (tables.users, tables.login_failures)
-            ),
-        ),
-    )

@@ -172,7 +172,8 @@ def _until_apps_run(home: Home, say: Say) -> int:
     told = orjson.loads(home.platform_file.read_bytes())
     latest = time.monotonic() + APPS_TIMEOUT_S
     before = -1
-    with Client(str(told["api_url"]), home.admin_token.read_text().strip(), language=language()) as client:
+    url, token = str(told["api_url"]), home.admin_token.read_text().strip()
+    with Client(url, token, language=language(), pinned=told.get("api_certificate")) as client:
         while True:
             try:
                 apps = [app for app in client.apps.list(page_size=500) if app.desired_state == "started"]
