@@ -51,6 +51,7 @@ from gongfang.toolbox import WheelToolbox
 log = structlog.get_logger()
 
 BEGIN_AGAIN_S = 1.0
+LOOK_S = 10.0
 
 Say = Callable[[str, Mapping[str, str | int | float]], None]
 
@@ -149,6 +150,7 @@ class Platform:
         self._spawn(server.serve(sockets=[api_socket]), "api")
         stack.push_async_callback(self._shut, server)
         await self._until_ready()
+        await self._until_looked_at()
         home.write_platform(settings)
 
     async def _fetch(self, tool: str) -> None:
@@ -374,6 +376,16 @@ class Platform:
             if asyncio.get_running_loop().time() > latest:
                 reason = waiting[0] or Reason("internal", {})
                 raise Unavailable(reason.code, retry_after=1, **reason.facts)
+            await asyncio.sleep(0.02)
+
+    async def _until_looked_at(self) -> None:
+        """Until each app was looked at once: before, its row may say that it runs, as it did before a `down`. Bounded,
+        since one app's turn may be long."""
+        latest = asyncio.get_running_loop().time() + LOOK_S
+        apps = [workers for workers in self._workers if workers.kind == "app"]
+        while True:
+            if all(w.looked_once for w in apps) or asyncio.get_running_loop().time() > latest:
+                return
             await asyncio.sleep(0.02)
 
     async def _state(self) -> PlatformState:

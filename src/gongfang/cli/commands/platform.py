@@ -43,13 +43,23 @@ def server() -> ModuleType:
         "it is ready.",
         "在本机启动平台（GONGFANG_HOME，默认 ~/.gongfang）；--detach 就绪后返回并在后台运行。",
         "gongfang up --detach",
+        "gongfang up --detach --restart",
         "GONGFANG_HOME=/srv/gongfang GONGFANG_API_PORT=8080 gongfang up",
     ),
 )
 @click.option("-d", "--detach", is_flag=True, help=t("Return when it is ready.", "就绪后返回。"))
+@click.option(
+    "--restart",
+    is_flag=True,
+    help=t(
+        "Where it runs already: end its control plane first, so that changed settings or a new version take effect. "
+        "Apps run on.",
+        "平台已运行时先结束其控制面，使修改的设置或新版本生效；应用不中断。",
+    ),
+)
 @click.pass_context
-def up(ctx: click.Context, _session: Session, detach: bool) -> None:
-    ctx.exit(server().up(detach=detach))
+def up(ctx: click.Context, session: Session, detach: bool, restart: bool) -> None:
+    ctx.exit(server().up(detach=detach, restart=restart, as_json=session.as_json))
 
 
 @command("down", taught("Stop the platform of this machine, and its apps.", "停止本机平台及其应用。", "gongfang down"))

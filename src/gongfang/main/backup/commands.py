@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
 
 from gongfang.blobs.objects import ObjectBlobs
-from gongfang.client import Client, ClientError
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Conflict, GongfangError, Invalid, Unavailable
 from gongfang.domain.messages import words
@@ -22,8 +20,10 @@ from gongfang.main.backup.write import Say, Source, write_backup
 from gongfang.main.embedded import database_url
 from gongfang.main.guard import Guard
 from gongfang.main.home import Home
-from gongfang.main.process import complain, read_settings, up
+from gongfang.main.process import complain, up
+from gongfang.main.settled import read_settings
 from gongfang.main.terminal import language
+from gongfang.main.waiting import until_apps_run
 from gongfang.settings import Settings
 
 APPS_TIMEOUT_S = 600.0
@@ -146,8 +146,13 @@ def restore(file: str, *, passphrase_file: str | None, start: bool) -> int:
     if not start:
         say("restore_not_started", {})
         return 0
-    code = up(detach=True)
-    return code or _until_apps_run(home, say)
+    code = up(detach=True, wait_for_apps=False)
+    if code:
+        return code
+    late = until_apps_run(home, say, within_s=APPS_TIMEOUT_S)
+    for app in late or ():
+        say("restore_app_not_running", {"app": app.name, "state": app.state})
+    return 0 if late == [] else 1
 
 
 def _fill(settings: Settings, home: Home, file: Path, manifest: Manifest, passphrase: bytes | None, say: Say) -> None:
@@ -165,29 +170,3 @@ def _fill(settings: Settings, home: Home, file: Path, manifest: Manifest, passph
                 with contextlib.suppress(OSError):
                     home.root.rmdir()
         os.close(lock)
-
-
-def _until_apps_run(home: Home, say: Say) -> int:
-    """Waits for every app that should run; 1 where one does not within the time, or crashes."""
-    told = orjson.loads(home.platform_file.read_bytes())
-    latest = time.monotonic() + APPS_TIMEOUT_S
-    before = -1
-    with Client(str(told["api_url"]), home.admin_token.read_text().strip(), language=language()) as client:
-        while True:
-            try:
-                apps = [app for app in client.apps.list(page_size=500) if app.desired_state == "started"]
-            except ClientError as error:
-                say("restore_apps_unknown", {"what": str(error)})
-                return 1
-            settled = [app for app in apps if app.state in ("running", "crashed", "stopped")]
-            running = [app for app in settled if app.state == "running"]
-            if len(running) != before:
-                before = len(running)
-                say("restore_apps", {"running": len(running), "all": len(apps)})
-            if len(settled) == len(apps) or time.monotonic() > latest:
-                break
-            time.sleep(0.3)
-    late = [app for app in apps if app.state != "running"]
-    for app in late:
-        say("restore_app_not_running", {"app": app.name, "state": app.state})
-    return 1 if late else 0
