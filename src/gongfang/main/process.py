@@ -37,10 +37,17 @@ def _say(code: str, facts: Mapping[str, str | int | float]) -> None:
     print(words(code, facts, language()), flush=True)
 
 
-def complain(error: GongfangError) -> int:
-    """Says what is wrong on stderr; the exit code."""
+def complain(error: GongfangError, *, as_json: bool = False) -> int:
+    """Says what is wrong on stderr (`as_json`: on stdout for programs, too); the exit code."""
+    if as_json:
+        _print_error(error.code, error.facts)
     print(words(error.code, error.facts, language()), file=sys.stderr, flush=True)
     return 1
+
+
+def _print_error(code: str, facts: Mapping[str, str | int | float]) -> None:
+    body = {"code": code, "message": words(code, facts, language()).strip(), "details": [], "request_id": None}
+    print(orjson.dumps({"error": body}, option=orjson.OPT_INDENT_2).decode(), flush=True)
 
 
 def up(*, detach: bool, restart: bool = False, as_json: bool = False, wait_for_apps: bool = True) -> int:
@@ -63,8 +70,10 @@ def up(*, detach: bool, restart: bool = False, as_json: bool = False, wait_for_a
             return serve(notify_fd=None)
         code = _detached(settings, home, say)
     except GongfangError as error:
-        return complain(error)
+        return complain(error, as_json=as_json)
     if code:
+        if as_json:
+            _print_error("platform_start_failed", {"log": str(home.log_file), "output": ""})
         return code
     if wait_for_apps:
         _apps(home, say)

@@ -15,7 +15,7 @@ import click
 
 from gongfang.cli import render
 from gongfang.cli.connection import home, platform_file
-from gongfang.cli.errors import AWAY, FAILED, USAGE, Failed
+from gongfang.cli.errors import AWAY, FAILED, USAGE, Failed, away_hint, speaks
 from gongfang.cli.framework import command
 from gongfang.cli.session import Session
 from gongfang.cli.text import language, t, taught
@@ -96,7 +96,15 @@ def status(ctx: click.Context, session: Session, local: bool) -> None:
     try:
         found = session.quick_client().platform()
     except PlatformAway as away:
-        session.show({"running": False, "url": session.url}, lambda: None)
+        session.show({"running": None if speaks(away) else False, "url": session.url}, lambda: None)
+        if speaks(away):
+            raise Failed(
+                t("{0} answers, but not as was expected of it ({1})", "{0} 有应答，但无法建立可信连接（{1}）").format(
+                    session.url, away.reason
+                ),
+                hint=away_hint(session, away),
+                code=AWAY,
+            ) from away
         raise Failed(
             t("the platform does not run at {0} ({1})", "平台未在 {0} 运行（{1}）").format(session.url, away.reason),
             hint=t("start it with: gongfang up --detach", "启动：gongfang up --detach")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ from gongfang.blobs.objects import ObjectBlobs
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Conflict, GongfangError, Invalid, Unavailable
 from gongfang.domain.messages import words
+from gongfang.domain.sizes import shown
 from gongfang.main.backup import restore as restoring
 from gongfang.main.backup.archive import Manifest
 from gongfang.main.backup.database import outside_url
@@ -72,9 +74,9 @@ def backup(file: str | None, *, passphrase_file: str | None, as_json: bool) -> i
         )
         manifest = asyncio.run(_write(source, target, _passphrase(passphrase_file), say))
     except GongfangError as error:
-        return complain(error)
+        return complain(error, as_json=as_json)
     size = target.stat().st_size
-    say("backup_made", {"file": str(target), "mb": size >> 20, "parts": len(manifest.parts)})
+    say("backup_made", {"file": str(target), "size": shown(size), "parts": len(manifest.parts)})
     if passphrase_file is None:
         say("backup_not_secret", {})
     return _report(manifest, target, as_json, say)
@@ -110,16 +112,24 @@ def _report(manifest: Manifest, path: Path, as_json: bool, say: Say) -> int:
     return 1 if manifest.lost else 0
 
 
+def _when(text: str) -> str:
+    """A backup's own word for when it was made, in the time zone of this machine where it is a time."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return text
+
+
 def verify_backup(file: str, *, passphrase_file: str | None, as_json: bool) -> int:
     """Reads a backup to its end and says whether it is whole. The answer is the exit code."""
     say = _teller(as_json)
     try:
         manifest = restoring.check(Path(file), _passphrase(passphrase_file), say)
     except GongfangError as error:
-        return complain(error)
+        return complain(error, as_json=as_json)
     header = manifest.header
-    facts = {"created_at": header.created_at, "version": header.version, "parts": len(manifest.parts)}
-    say("backup_whole", {**facts, "mb": manifest.size >> 20})
+    facts = {"created_at": _when(header.created_at), "version": header.version, "parts": len(manifest.parts)}
+    say("backup_whole", {**facts, "size": shown(manifest.size)})
     return _report(manifest, Path(file), as_json, say)
 
 
@@ -140,7 +150,7 @@ def restore(file: str, *, passphrase_file: str | None, start: bool) -> int:
         return complain(error)
     except OSError as error:
         return complain(Unavailable("home_unusable", home=str(home.root), what=str(error)))
-    say("restore_done", {"home": str(home.root), "created_at": manifest.header.created_at})
+    say("restore_done", {"home": str(home.root), "created_at": _when(manifest.header.created_at)})
     for sha256 in manifest.lost:
         say("backup_lost", {"sha256": sha256})
     if not start:
