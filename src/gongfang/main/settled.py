@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -77,15 +77,14 @@ def digests(settings: Settings) -> dict[str, Any]:
 def changed(settings: Settings, told: object) -> list[str]:
     """Variables whose values are others than those that `digests` told of; none where nothing was told (a platform that
     an older version started), or of settings that it did not know."""
-    match told:
-        case {"salt": str(salt), "of": dict(of)}:
-            known: dict[Any, Any] = of
-        case _:
-            return []
+    known: dict[str, Any] = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    salt, of = known.get("salt"), known.get("of")
+    if not isinstance(salt, str) or not isinstance(of, dict):
+        return []
     return [
         f"GONGFANG_{name.upper()}"
         for name in Settings.model_fields
-        if name in known and known[name] != _digest(salt, getattr(settings, name))
+        if name in of and of[name] != _digest(salt, getattr(settings, name))
     ]
 
 
