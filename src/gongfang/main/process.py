@@ -46,7 +46,12 @@ def complain(error: GongfangError, *, as_json: bool = False) -> int:
 
 
 def _print_error(code: str, facts: Mapping[str, str | int | float]) -> None:
-    body = {"code": code, "message": words(code, facts, language()).strip(), "details": [], "request_id": None}
+    body: dict[str, Any] = {
+        "code": code,
+        "message": words(code, facts, language()).strip(),
+        "details": [],
+        "request_id": None,
+    }
     print(orjson.dumps({"error": body}, option=orjson.OPT_INDENT_2).decode(), flush=True)
 
 
