@@ -21,6 +21,7 @@ from gongfang.runtimes.interface import (
     Handle,
     LogChunk,
     LogMark,
+    Network,
     Observation,
     Runtime,
     Usage,
@@ -85,6 +86,9 @@ class Split:
 
     async def remove(self, workload_id: str) -> None:
         await self._of(workload_id).remove(workload_id)
+
+    async def set_network(self, workload_id: str, network: Network) -> None:
+        await self._of(workload_id).set_network(workload_id, network)
 
     async def usage(self, workload_id: str) -> Usage | None:
         return await self._of(workload_id).usage(workload_id)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +53,9 @@ def platform() -> Iterator[Lab]:
         environment = _environment(folder / "home", api_port, edge_port)
         try:
             _gongfang(environment, "up", "--detach")
-            yield _open(folder / "home", api_port, edge_port)
+            lab = _open(folder / "home", api_port, edge_port)
+            with closing(lab.client):
+                yield lab
         finally:
             _gongfang(environment, "down")
 

@@ -5,17 +5,20 @@ runs, and what Envoy serves. Every disagreement is a sentence; a sound platform 
 """
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from gongfang.client import Client
+from gongfang.runtimes.local.net.addresses import Addresses, tag
 
-_PLATFORM = ("postgres", "envoy")
+_PLATFORM = ("postgres", "envoy", "names")
 
 
 def unended(client: Client) -> list[str]:
@@ -31,7 +34,8 @@ def unended(client: Client) -> list[str]:
 
 def faults(home: Path, client: Client) -> list[str]:
     """What is lost, there twice, or left over on a platform at rest."""
-    return [*_instances(client), *_workloads(home, client), *_folders(home, client), *_edge(home, client)]
+    kernel = _kernel(home / "runtime")
+    return [*_instances(client), *_workloads(home, client), *kernel, *_folders(home, client), *_edge(home, client)]
 
 
 def _active(client: Client) -> Iterator[Any]:
@@ -79,6 +83,32 @@ def _in_groups(home: Path) -> set[str] | None:
     if not groups:
         return None
     return {child.name for group in groups for child in group.iterdir() if child.is_dir()}
+
+
+def _kernel(runtime: Path) -> Iterator[str]:
+    """Interfaces and loop devices of this home: one of each for each workload that has one, and no other."""
+    records = [json.loads(path.read_text()) for path in (runtime / "workloads").glob("*/record.json")]
+    running = [each for each in records if not (runtime / "workloads" / each["id"] / "end.json").exists()]
+    prefix, settings = f"gf{tag(runtime)}", runtime / "network.json"
+    wanted: set[str] = set()
+    if settings.exists():
+        first = Addresses(IPv4Network(json.loads(settings.read_text())["subnet"])).of_slot(0)
+        with_one = [IPv4Address(each["address"]) for each in running if each.get("address")]
+        wanted = {f"{prefix}{int(address) - int(first)}" for address in with_one}
+    there = {path.name for path in Path("/sys/class/net").glob(f"{prefix}*")}
+    yield from (f"the interface {name} is left over" for name in sorted(there - wanted))
+    yield from (f"the interface {name} is missing" for name in sorted(wanted - there))
+    disks = [each["id"] for each in running if each["sandboxed"] and each["limits"].get("disk_bytes") is not None]
+    loops = [path.parts[3] for path in Path("/sys/block").glob("loop*/loop/backing_file") if _is_below(path, runtime)]
+    if len(loops) > len(disks):
+        yield f"{len(loops)} loop devices ({', '.join(sorted(loops))}) are there for {len(disks)} workloads with a disk"
+
+
+def _is_below(backing: Path, folder: Path) -> bool:
+    try:
+        return backing.read_text().startswith(f"{folder}/")
+    except OSError:  # it has gone just now
+        return False
 
 
 def _folders(home: Path, client: Client) -> Iterator[str]:

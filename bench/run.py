@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-NAMES = ("deploy", "nothing_dropped", "idle", "edge", "changes", "api", "scale", "chaos")
+NAMES = ("deploy", "nothing_dropped", "idle", "edge", "changes", "api", "scale", "chaos", "isolation")
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gongfang.domain.egress import parse_target
 from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.quotas import Defaults, Limits
 from gongfang.domain.sizes import size_of
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
     upload_limit: int = Field(default=8 << 30, gt=0)
     """The largest package, in bytes."""
     build_memory_mb: int = Field(default=2048, ge=64)
+    build_disk_mb: int = Field(default=8192, ge=64)
+    """What a build, with its app's cache, may write: it is ended when it has more."""
     build_timeout_s: float = Field(default=900, gt=0)
     build_concurrency: int = Field(default=2, ge=1)
     sweep_s: float = Field(default=30, gt=0)
@@ -90,6 +93,30 @@ class Settings(BaseSettings):
     def _size(cls, value: str) -> str:
         if value:
             size_of(value, 1 << 40)
+        return value
+
+    network: str = "auto"
+    """Addresses of apps' own networks, as root: a network in the form 10.64.0.0/18, `auto` for one that is free here,
+    or `host` to have them share the machine's network."""
+    egress_allow: tuple[str, ...] = ()
+    """What apps of every space may reach, besides what their space says: a JSON list as `["10.1.2.7:3141"]`. Addresses
+    of this machine count too."""
+
+    @field_validator("network")
+    @classmethod
+    def _network(cls, value: str) -> str:
+        if value not in ("auto", "host") and not IPv4Network(value).is_private:
+            raise ValueError("must be a private network")
+        return value
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                parse_target(text)
+            except ValueError:
+                raise ValueError(f"{text} names no IPv4 target, as in 10.1.2.0/24:5432") from None
         return value
 
     organization_quota_apps: int | None = Field(default=None, ge=0)

@@ -85,6 +85,8 @@ class Place:
             return body if endpoint.startswith("PUT") else {**body, "tenant_id": self.tenant}
         if endpoint.endswith("/quota"):
             return {"apps": 1000}
+        if endpoint.endswith("/egress"):
+            return {"internet": False}
         return {
             "PATCH /domains/{domain_id}": {"https": "redirect"},
             "POST /apps": {"name": new_name("a"), "space_id": self.space},

@@ -99,6 +99,8 @@ TABLE: dict[str, set[str]] = {
     "PUT /organizations/{organization_id}/quota": ADMIN,
     "GET /spaces/{space_id}/quota": READ,
     "PUT /spaces/{space_id}/quota": ADMIN,
+    "GET /spaces/{space_id}/egress": READ,
+    "PUT /spaces/{space_id}/egress": ADMIN,
     "GET /spaces/{space_id}": READ,
     "PATCH /spaces/{space_id}": ADMIN,
     "DELETE /spaces/{space_id}": ADMIN,
@@ -331,6 +333,8 @@ class Place:
         ids = self.ids
         if endpoint.endswith("/quota"):
             return {"apps": 1000}
+        if endpoint.endswith("/egress"):
+            return {"internet": True}
         if "certificates" in endpoint:
             paper = CA.sign(ids["domain"])
             body = {"certificate": paper.chain, "private_key": paper.key_pem}

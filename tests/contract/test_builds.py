@@ -30,6 +30,7 @@ from gongfang.domain.errors import Invalid
 from gongfang.domain.values import RuntimeName
 from gongfang.runtimes.interface import Mount, Observation, Phase, WorkloadKind, WorkloadSpec
 from gongfang.runtimes.local import LocalRuntime, stop_everything
+from gongfang.runtimes.local.net.network import NetworkSettings
 from gongfang.toolbox import WheelToolbox
 
 PYTHON_APP = """
@@ -208,7 +209,10 @@ async def lab() -> AsyncGenerator[Lab]:
     folder.chmod(0o711)
     blobs = ObjectBlobs(folder / "spool", folder=folder / "blobs")
     droplets = DropletCache(folder / "droplets", fetch=blobs.fetch, put=blobs.put_file)
-    runtime = LocalRuntime(folder, tool=WheelToolbox().ensure, droplet=droplets.path, port_range=(29600, 29700))
+    # Names are answered by the platform, which is not there: these builds look them up as the machine does.
+    network = NetworkSettings(wanted=False)
+    tool = WheelToolbox().ensure
+    runtime = LocalRuntime(folder, tool=tool, droplet=droplets.path, port_range=(29600, 29700), network=network)
     await runtime.open()
     try:
         yield Lab(folder, runtime, droplets)

@@ -524,6 +524,99 @@ async def test_an_ordinary_user_without_a_name() -> None:
         assert "23456\napp\n" in output and "home" not in output.split("wrote")[1].split("exit")[0]
 
 
+# --- what it may write ------------------------------------------------------------------------------------------------
+
+DISK = Limits(memory_bytes=256 * MIB, disk_bytes=32 * MIB)
+
+
+def loops_of(home: Path) -> list[str]:
+    """Loop devices whose file lies in a home, whoever holds them."""
+    found: list[str] = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            found += [path.parts[3]] if str(home) in path.read_text() else []
+        except OSError:
+            continue
+    return found
+
+
+@needs_root
+async def test_a_full_disk_is_its_own(lab: Lab, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    await lab.start_up("other", shell("echo up; sleep 600"), droplet="d", workdir="/app", limits=DISK)
+    for place in ("/app", "/tmp", "/var/tmp"):
+        name = place.replace("/", "-")
+        line = f"dd if=/dev/zero of={place}/x bs=1M count=100; stat -c 'blocks %b' {place}/x; df -m {place}"
+        said = await lab.run(name, shell(line), droplet="d", workdir="/app", limits=DISK)
+        assert "No space left on device" in said
+        blocks = int(said.split("blocks ", 1)[1].split()[0])
+        assert 24 * MIB < blocks * 512 < 32 * MIB
+    assert len(loops_of(home)) == 1
+    await lab.runtime.stop("other", grace_s=5)
+    await until(lambda: loops_of(home) == [])
+    assert list((home / "disks").iterdir()) == []
+
+
+@needs_root
+async def test_a_disk_goes_with_whoever_is_killed(home: Path) -> None:
+    """The control plane first: the disk stays with the workload. Then the workload: nobody is there to clean up."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _DISK_OWNER, str(home), str(Path(__file__).parents[2])), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None and await child.stdout.readline() == b"started\n"
+        child.kill()
+        await child.wait()
+        assert len(loops_of(home)) == 1 and list((home / "disks").iterdir()) == []
+        status = (home / "workloads" / "runs" / "status").read_text()
+        os.kill(json.loads(status.splitlines()[0])["child-pid"], signal.SIGKILL)
+        await until(lambda: loops_of(home) == [])
+    finally:
+        await stop_everything(home, grace_s=0)  # the home's network outlives them, until it is taken down
+
+
+_DISK_OWNER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from gongfang.runtimes.interface import Limits
+from tests.contract.runtime_labs import local_lab
+async def main():
+    lab = local_lab(Path(sys.argv[1]))
+    await lab.open()
+    await lab.start_up("runs", lab.commands.sleep(), limits=Limits(disk_bytes=32 << 20))
+    print("started", flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+async def test_what_it_writes_to_a_mount_of_its_own_is_limited(lab: Lab, tmp_path: Path) -> None:
+    """As a build does: what it leaves is read afterwards, so it is no disk of its own."""
+    (tmp_path / "mine").mkdir()
+    mounts = (Mount(tmp_path / "mine", "/mine", writable=True, own=True),)
+    line = "while :; do dd if=/dev/zero of=/mine/$$-$((n = n + 1)) bs=1M count=4 2>/dev/null; done"
+    await lab.runtime.start(lab.spec("a", shell(line), mounts=mounts, limits=DISK))
+    seen = await asyncio.wait_for(lab.runtime.wait("a"), 60)
+    assert seen.exit is not None and seen.exit.disk_full and not seen.told
+    seen = await (await lab.reopen()).observe("a")
+    assert seen.exit is not None and seen.exit.disk_full
+
+
+async def test_output_that_nobody_bounds_is_refused_in_the_end(lab: Lab, home: Path) -> None:
+    """A flood between two looks, or while there is no control plane: past 64 times what is kept."""
+    await lab.runtime.start(lab.spec("a", shell("exec 2>/tmp/said; yes | head -c 200000000"), limits=DISK))
+    seen = await asyncio.wait_for(lab.runtime.wait("a"), 60)
+    assert seen.exit is not None and seen.exit.signal is None
+    assert (home / "workloads" / "a" / "output.log").stat().st_size <= 64 * MIB
+
+
+async def test_it_is_the_first_to_go(lab: Lab) -> None:
+    """Where the whole machine is out of memory the kernel ends apps, not the platform; and nothing dumps core."""
+    said = await lab.run("a", shell("cat /proc/self/oom_score_adj; ulimit -c; ls /proc/self/fd"))
+    assert said.split()[:2] == ["500", "0"] and said.split()[2:] == ["0", "1", "2", "3"]  # 3: what `ls` reads
+
+
 async def test_two_homes_do_not_meet(lab: Lab, tmp_path: Path) -> None:
     other = local_runtime(tmp_path / "other")
     await other.open()
@@ -534,6 +627,7 @@ async def test_two_homes_do_not_meet(lab: Lab, tmp_path: Path) -> None:
         assert (await lab.runtime.observe("a")).phase is Phase.running
     finally:
         await other.close()
+        await stop_everything(tmp_path / "other", grace_s=0)
 
 
 async def test_many_at_once(lab: Lab) -> None:

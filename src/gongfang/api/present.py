@@ -46,6 +46,7 @@ def _process_out(process: ProcessConfig, instances: int) -> wire.ProcessOut:
     return wire.ProcessOut(
         command=process.command,
         memory_mb=process.memory_mb,
+        disk_mb=process.disk_mb,
         cpu=process.cpu,
         instances=instances,
         readiness=wire.HealthCheckModel.model_validate(process.readiness),

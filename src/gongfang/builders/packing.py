@@ -50,7 +50,7 @@ def _settle(root: Path, limits: ArchiveLimits, cancelled: threading.Event | None
     root.chmod(0o777)
     members: list[tuple[str, Path]] = []
     total = 0
-    for name, path in _walk(root, ""):
+    for name, path in _walk(root):
         found = path.lstat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
             path.unlink()  # a socket, a pipe or a device: of no use to an instance, and a danger to who reads it
@@ -68,14 +68,27 @@ def _settle(root: Path, limits: ArchiveLimits, cancelled: threading.Event | None
     return members, total
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+def _walk(root: Path) -> Iterator[tuple[str, Path]]:
+    """All below a folder, in order, a folder before what is in it; it is opened after it was handed out. Without
+    recursion: a build may leave folders deeper than Python's."""
+    open_folders = [_entries(root, "")]
+    while open_folders:
+        found = next(open_folders[-1], None)
+        if found is None:
+            open_folders.pop()
+            continue
+        name, path, is_folder = found
+        yield name, path
+        if is_folder:
+            open_folders.append(_entries(path, f"{name}/"))
+
+
+def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, Path, bool]]:
     for entry in sorted(os.scandir(folder), key=lambda each: os.fsencode(each.name)):
         name = f"{prefix}{entry.name}"
         if len(os.fsencode(name)) > _PATH_LIMIT:
             raise Invalid("droplet_deep", entry=shown(name))
-        yield name, Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{name}/")
+        yield name, Path(entry.path), entry.is_dir(follow_symlinks=False)
 
 
 def _normalise(path: Path, found: os.stat_result) -> None:

@@ -49,6 +49,7 @@ SECTIONS = {
         "tenants": Entry("tree:tenants", "Manage tenants", "管理租户"),
         "orgs": Entry("tree:orgs", "Manage organisations", "管理组织"),
         "spaces": Entry("tree:spaces", "Manage spaces", "管理空间"),
+        "egress": Entry("egress:egress", "What a space's apps may reach", "空间的出站策略"),
         "quota": Entry("quotas:quota", "Show and set quotas of spaces and organisations", "查看和设置空间与组织的配额"),
     },
     ("The platform", "平台"): {

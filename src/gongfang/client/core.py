@@ -7,6 +7,7 @@ import httpx2
 from gongfang.client.http import Answer, Http, Params
 from gongfang.client.resources.apps import Apps
 from gongfang.client.resources.certificates import Certificates
+from gongfang.client.resources.egress import Egress
 from gongfang.client.resources.housekeeping import Housekeeping
 from gongfang.client.resources.people import Tokens, Users
 from gongfang.client.resources.quotas import Quotas
@@ -59,6 +60,7 @@ class Client:
         self.tenants = Tenants(self.http)
         self.organizations = Organizations(self.http)
         self.spaces = Spaces(self.http)
+        self.egress = Egress(self.http)
         self.quotas = Quotas(self.http)
         self.users = Users(self.http)
         self.tokens = Tokens(self.http)

@@ -191,17 +191,22 @@ class HealthCheck:
     failures: int = 3
 
 
+DEFAULT_DISK_MB = 1024
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessConfig:
     """How one process type of an app runs; part of a release.
 
-    `command`: a shell line; None = what the build found (Procfile or the builder's default). `cpu`: cores, None = no
-    limit. `start_timeout_s`: from start to first ready. `drain_s`: the longest wait for requests in flight before
-    SIGTERM. `stop_timeout_s`: from SIGTERM to SIGKILL. `liveness` None: only the process' own end restarts it.
+    `command`: a shell line; None = what the build found (Procfile or the builder's default). `disk_mb`: of what it
+    writes, which ends with the instance. `cpu`: cores, None = no limit. `start_timeout_s`: from start to first ready.
+    `drain_s`: the longest wait for requests in flight before SIGTERM. `stop_timeout_s`: from SIGTERM to SIGKILL.
+    `liveness` None: only the process' own end restarts it.
     """
 
     command: str | None = None
     memory_mb: int = 512
+    disk_mb: int = DEFAULT_DISK_MB
     cpu: float | None = None
     readiness: HealthCheck = field(default_factory=HealthCheck)
     liveness: HealthCheck | None = None
@@ -363,6 +368,7 @@ class ExitInfo:
     signal: int | None = None
     out_of_memory: bool = False
     lost: bool = False  # it is gone and left no record: a reboot, or somebody else's kill
+    disk_full: bool = False  # it was ended for writing more than its limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from gongfang.domain.errors import Unavailable
 from gongfang.edge.envoy import EnvoyConfig, bootstrap, command
 from gongfang.main.home import Home
 from gongfang.reconcile.servers import Server
-from gongfang.runtimes.interface import Limits, Mount, WorkloadKind, WorkloadSpec
+from gongfang.runtimes.interface import Limits, Mount, Network, NetworkKind, WorkloadKind, WorkloadSpec
 from gongfang.state import reachable
 
 POSTGRES_UID = 199_001
@@ -62,17 +62,20 @@ def postgres(home: Home, executables: Mapping[str, str]) -> Server:
             Mount(home.database_password, "/password", own=True),
         ),
         tools=("postgres",),
+        network=Network(NetworkKind.none),
         limits=Limits(processes=256),
         uid=POSTGRES_UID,
     )
     return Server("postgres", spec, ready, grace_s=20.0)
 
 
-def envoy_config(home: Home, listen_host: str, listen_port: int, tls_port: int | None = None) -> EnvoyConfig:
+def envoy_config(
+    home: Home, listen_host: str, listen_port: int, tls_port: int | None = None, inside_host: str | None = None
+) -> EnvoyConfig:
     run = home.run / "edge"
     run.mkdir(parents=True, exist_ok=True)
     run.chmod(0o755)  # Envoy is another user; the folder above lets nobody in but its owner and the sandbox
-    config = EnvoyConfig(run, listen_host, listen_port, tls_port)
+    config = EnvoyConfig(run, listen_host, listen_port, tls_port, inside_host)
     config.envoy_dir.mkdir(exist_ok=True, mode=0o700)
     return config
 
@@ -90,6 +93,7 @@ def envoy(config: EnvoyConfig, executable: str, concurrency: int) -> Server:
             Mount(config.envoy_dir, str(config.envoy_dir), writable=True, own=True),
         ),
         tools=("envoy",),
+        network=Network(NetworkKind.host),
         limits=Limits(processes=256, open_files=262144, cpu_weight=1000),  # every request passes through it twice
         uid=ENVOY_UID,
     )

@@ -27,12 +27,14 @@ from gongfang.main.api_tls import ApiTls
 from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
 from gongfang.main.housekeeping import Housekeeping
+from gongfang.main.network import follow_upstreams, names_server, network_settings
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
 from gongfang.reconcile.builds import BuildReconciler, BuildSettings
 from gongfang.reconcile.clock import watch_clock
 from gongfang.reconcile.disk import DiskWatch
+from gongfang.reconcile.egress import Egress
 from gongfang.reconcile.https import ExpiryWatch, HttpsReconciler
 from gongfang.reconcile.loop import KeyedWorkers
 from gongfang.reconcile.orphans import relay_ends, remove_orphans
@@ -123,10 +125,12 @@ class Platform:
             droplet=self._droplets.path,
             port_range=settings.port_range,
             clock=self._clock,
+            network=network_settings(settings),
         )
         self._runtime = self._runs_on(local)
         await self._runtime.open()
         stack.push_async_callback(self._runtime.close)
+        self._gateway = local.gateway
         stack.push_async_callback(self._end_background)
         url = await self._database()
         keyring = Keyring.load(home.keys)
@@ -140,6 +144,7 @@ class Platform:
         stack.push_async_callback(self._sender.close)
         self._edge = await self._open_edge()
         stack.push_async_callback(self._edge.close)
+        await self._names()
         apps = await self._reconcilers()
         self._housekeeping.begin(self._spawn_for_ever)
         stack.push_async_callback(apps.close)
@@ -220,7 +225,8 @@ class Platform:
 
     async def _open_edge(self) -> EnvoyEdge:
         settings = self._settings
-        config = envoy_config(self._home, settings.edge_host, settings.edge_port, settings.https_port)
+        ports = settings.edge_port, settings.https_port
+        config = envoy_config(self._home, settings.edge_host, *ports, self._gateway)
         tool = await self._toolbox.ensure("envoy")
         edge = EnvoyEdge(config)
         await edge.open()
@@ -233,10 +239,24 @@ class Platform:
         await self._keep(ServerKeeper(self._runtime, server, self._starting("Envoy")))
         return edge
 
+    async def _names(self) -> None:
+        """What apps look names up with. Without it they run, so it holds nothing up; `keep` tries on."""
+        if self._gateway is None:
+            return
+        server = names_server(self._home, self._gateway, self._settings.base_domain)
+        try:
+            await self._keep(ServerKeeper(self._runtime, server))
+        except GongfangError as error:
+            log.warning("apps have no names yet", reason=str(error))
+            self._spawn_for_ever(self._keepers[server.name].keep, f"keep:{server.name}")
+        self._spawn_for_ever(lambda: follow_upstreams(self._home), "upstreams")
+
     async def _reconcilers(self) -> AppReconciler:
         settings, home, database, runtime = self._settings, self._home, self._database_, self._runtime
         facts = PlatformFacts(settings.base_domain, self._edge_url, settings.https_port)
-        apps = AppReconciler(database, runtime, self._edge, self._clock, facts)
+        configuration = host_config(os.environ, Path.home())
+        egress = Egress(database, runtime, configuration.environment)
+        apps = AppReconciler(database, runtime, self._edge, self._clock, facts, egress)
         https = HttpsReconciler(
             database, self._edge, self._clock, settings.base_domain, enabled=settings.https_port is not None
         )
@@ -245,7 +265,6 @@ class Platform:
         await self._edge.replace_certificates(await https.at_start())
         await self._edge.replace_all(await apps.edge_apps())
         await remove_orphans(database, runtime)
-        configuration = host_config(os.environ, Path.home())
         builds = BuildReconciler(
             database,
             runtime,
@@ -256,6 +275,7 @@ class Platform:
                 folder=home.root / "builds",
                 cache=home.root / "cache",
                 memory_mb=settings.build_memory_mb,
+                disk_mb=settings.build_disk_mb,
                 timeout_s=settings.build_timeout_s,
                 concurrency=settings.build_concurrency,
                 environment=configuration.environment,
@@ -263,8 +283,9 @@ class Platform:
                 kept=settings.keep_builds,
                 room=self._disk.room,
             ),
+            egress,
         )
-        tasks = TaskReconciler(database, runtime, self._clock, facts)
+        tasks = TaskReconciler(database, runtime, self._clock, facts, egress)
         # Before the first sweep: an end is seen by it, or told.
         self._spawn_for_ever(lambda: relay_ends(database, runtime), "ends")
         self._spawn_for_ever(lambda: watch_clock(database, self._clock), "clock")
@@ -274,6 +295,7 @@ class Platform:
             ("task", tasks, tasks.unfinished),
             ("https", https, https.to_look_at),
             ("certificate", expiry, expiry.all),
+            ("egress", egress, egress.spaces),
         ):
             # A wildcard may bring thousands of domains at once: they leave the database to others, too.
             at_once = 4 if kind in ("https", "certificate") else 16

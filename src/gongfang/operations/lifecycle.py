@@ -136,22 +136,25 @@ def _must_run(app: App) -> None:
         raise Conflict("app_not_started", app=app.name)
 
 
+_SCALED = ("memory_mb", "disk_mb", "instances")
+
+
 async def scale(
     context: Context, ref: str, request: InstancesRequest, *, if_match: str | None = None
 ) -> tuple[AppView, OperationView]:
-    """5.1(4). The count changes what runs at once; memory is part of a release, so that is rolled out.
+    """5.1(4). The count changes what runs at once; memory and disk are part of a release, so those are rolled out.
 
-    On a stopped app both are noted for its next start, and the operation has succeeded. Raises `Invalid` where
-    neither is given, `NotFound("process_not_found")` for a process type that the app doesn't have.
+    On a stopped app all are noted for its next start, and the operation has succeeded. Raises `Invalid` where
+    none is given, `NotFound("process_not_found")` for a process type that the app doesn't have.
     """
-    if request.instances is None and request.memory_mb is None:
+    change: dict[str, Any] = {k: v for k in _SCALED if (v := getattr(request, k)) is not None}
+    if not change:
         raise invalid_field("instances", "memory_or_instances_needed")
     async with context.database.writing() as tx:
         app = await lock_app(tx, context, ref, Permission.app_operate, if_match=if_match)
         process = request.process or app.type.value
         release = await tx.one(Release, app.target_release_id) if app.target_release_id else None
         await _must_have(tx, app, release, process)
-        change: dict[str, Any] = {k: v for k in ("memory_mb", "instances") if (v := getattr(request, k)) is not None}
         config, counts = changed_processes(app.config, app.scale, {process: ProcessChange(**change)})
         before: ProcessConfig = app.config.process(process)
         rolled = config.process(process) != before

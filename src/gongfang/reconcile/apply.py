@@ -23,6 +23,7 @@ from gongfang.domain.values import (
     InstanceState,
     Operation,
     OperationStatus,
+    ProcessConfig,
     Release,
     Step,
     Task,
@@ -155,7 +156,7 @@ class AppWriter:
         self,
         app: App,
         end: a.RecordEnd,
-        memory_mb: int,
+        limits: ProcessConfig,
         output: str,
     ) -> None:
         """How it ended. One that was told to, by whomever, has `exited`; any other has crashed, for a reason."""
@@ -168,7 +169,9 @@ class AppWriter:
             told = now.reason is None and (now.state.leaving or end.told)
             state = InstanceState.exited if told else InstanceState.crashed
             fault = now.reason if now.state is InstanceState.stopping else None
-            reason = None if told else fault or exit_reason(exit_info, memory_mb=memory_mb)
+            reason = (
+                None if told else fault or exit_reason(exit_info, memory_mb=limits.memory_mb, disk_mb=limits.disk_mb)
+            )
             await tx.update(
                 Instance,
                 instance.id,

@@ -30,6 +30,7 @@ from gongfang.domain.values import (
 )
 from gongfang.edge.interface import Edge, EdgeApp, EdgeEndpoint, EdgeHttps
 from gongfang.reconcile.apply import AppWriter
+from gongfang.reconcile.egress import Egress, start_in
 from gongfang.reconcile.exits import last_lines
 from gongfang.reconcile.health import HealthWatch
 from gongfang.reconcile.plans import actions as a
@@ -71,12 +72,14 @@ class AppReconciler:
         edge: Edge,
         clock: Clock,
         facts: PlatformFacts,
+        egress: Egress | None = None,
     ) -> None:
         self._database = database
         self._runtime = runtime
         self._edge = edge
         self._clock = clock
         self._facts = facts
+        self._egress = egress
         self._health = HealthWatch(database, clock)
         self._at_rest = AtRest(database, runtime, self._health.in_order)
         self._writer = AppWriter(database, clock)
@@ -288,8 +291,8 @@ class AppReconciler:
             case a.RecordEnd(instance):
                 output = await self._last_output(instance.id)
                 release = seen.picture.releases.get(instance.release_id)
-                memory = release.config.process(instance.process).memory_mb if release else 0
-                await self._writer.record_end(app, action, memory, output)
+                limits = (release.config if release else app.config).process(instance.process)
+                await self._writer.record_end(app, action, limits, output)
                 self._health.forget(instance.id)
                 return True
             case a.ForgetInstance(instance):
@@ -309,7 +312,7 @@ class AppReconciler:
         domain = seen.domains[0].domain if seen.domains and instance.process == _ROUTED else None
         spec = instance_spec(seen.picture.app, release, droplet, instance, self._facts, domain)
         try:
-            await self._runtime.start(spec)
+            await start_in(self._runtime, self._egress, seen.picture.app.space_id, spec)
             observed = await self._runtime.observe(instance.id)
         except GongfangError as error:
             if isinstance(error, Unavailable):

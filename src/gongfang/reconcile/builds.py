@@ -25,6 +25,7 @@ from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Build, BuildState, Droplet, ExitInfo, Package, RuntimeName
+from gongfang.reconcile.egress import Egress, start_in
 from gongfang.reconcile.exits import build_reason
 from gongfang.runtimes.interface import Limits, Mount, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
@@ -46,6 +47,7 @@ class BuildSettings:
     folder: Path
     cache: Path
     memory_mb: int
+    disk_mb: int
     timeout_s: float
     concurrency: int
     environment: Mapping[str, str]
@@ -65,6 +67,7 @@ class BuildReconciler:
         droplets: DropletCache,
         clock: Clock,
         settings: BuildSettings,
+        egress: Egress | None = None,
     ) -> None:
         self._database = database
         self._runtime = runtime
@@ -72,6 +75,7 @@ class BuildReconciler:
         self._droplets = droplets
         self._clock = clock
         self._settings = settings
+        self._egress = egress
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def unfinished(self) -> list[str]:
@@ -208,18 +212,25 @@ class BuildReconciler:
             ),
             tools=tuple(dict.fromkeys((*plan.tools, *plan.launch_tools))),
             limits=Limits(
-                memory_bytes=settings.memory_mb * MB, processes=2048, wall_s=settings.timeout_s, cpu_weight=10
+                memory_bytes=settings.memory_mb * MB,
+                disk_bytes=settings.disk_mb * MB,
+                processes=2048,
+                wall_s=settings.timeout_s,
+                cpu_weight=10,
             ),
             labels={"app": app.id},
         )
-        await self._runtime.start(spec)
+        await start_in(self._runtime, self._egress, app.space_id, spec)
         seen = await self._runtime.wait(build.id)
         if seen.phase is Phase.unknown:
             return Reason("build_lost", {})
+        if seen.exit is not None and seen.exit.disk_full:  # perhaps by the cache: kept, it would end the next build too
+            await asyncio.to_thread(remove_tree, cache)
         return build_reason(
             seen.exit or ExitInfo(None, lost=True),
             timed_out=seen.timed_out,
             memory_mb=settings.memory_mb,
+            disk_mb=settings.disk_mb,
             timeout_s=settings.timeout_s,
         )
 

@@ -7,8 +7,10 @@ LAST_LINES = 50
 LAST_BYTES = 16 * 1024
 
 
-def exit_reason(exit_info: ExitInfo, *, memory_mb: int) -> Reason:
+def exit_reason(exit_info: ExitInfo, *, memory_mb: int, disk_mb: int) -> Reason:
     """Why something that should have run on has ended."""
+    if exit_info.disk_full:
+        return Reason("exit_disk", {"disk_mb": disk_mb})
     if exit_info.lost:
         return Reason("exit_lost", {})
     if exit_info.out_of_memory:
@@ -20,8 +22,12 @@ def exit_reason(exit_info: ExitInfo, *, memory_mb: int) -> Reason:
     return Reason("exit_code", {"code": exit_info.code if exit_info.code is not None else -1})
 
 
-def build_reason(exit_info: ExitInfo, *, timed_out: bool, memory_mb: int, timeout_s: float) -> Reason | None:
+def build_reason(
+    exit_info: ExitInfo, *, timed_out: bool, memory_mb: int, disk_mb: int, timeout_s: float
+) -> Reason | None:
     """Why a build's commands have failed; None where they have not."""
+    if exit_info.disk_full:
+        return Reason("build_disk_full", {"disk_mb": disk_mb})
     if timed_out:
         return Reason("build_timeout", {"seconds": timeout_s})
     if exit_info.lost:
@@ -33,15 +39,19 @@ def build_reason(exit_info: ExitInfo, *, timed_out: bool, memory_mb: int, timeou
     return Reason("build_failed", {"code": exit_info.code or 0}) if exit_info.code else None
 
 
-def task_reason(exit_info: ExitInfo, *, timed_out: bool, memory_mb: int, timeout_s: float) -> Reason | None:
+def task_reason(
+    exit_info: ExitInfo, *, timed_out: bool, memory_mb: int, disk_mb: int, timeout_s: float
+) -> Reason | None:
     """Why a task has failed; None where it has not."""
+    if exit_info.disk_full:
+        return exit_reason(exit_info, memory_mb=memory_mb, disk_mb=disk_mb)
     if timed_out:
         return Reason("task_timeout", {"seconds": timeout_s})
     if exit_info.code == 0:
         return None
     if exit_info.code is not None and not exit_info.out_of_memory and not exit_info.lost:
         return Reason("task_failed", {"code": exit_info.code})
-    return exit_reason(exit_info, memory_mb=memory_mb)
+    return exit_reason(exit_info, memory_mb=memory_mb, disk_mb=disk_mb)
 
 
 def last_lines(output: bytes) -> str:

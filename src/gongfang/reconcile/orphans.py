@@ -27,13 +27,15 @@ _NOUNS: dict[WorkloadKind, type[Instance | Build | Task]] = {
 async def remove_orphans(database: Database, runtime: Runtime) -> list[str]:
     """Stops and forgets workloads without a row; answers their ids. Safe at any time: the runtime is asked first, and a
     row is made before its workload and goes after it, so one that has a workload now and no row afterwards has none."""
-    workloads = [w for w in await runtime.list() if w.kind in _NOUNS]
-    removed: list[str] = []
+    workloads = [w for w in await runtime.list() if w.kind in _NOUNS or w.kind is None]
+    left = {w.workload_id: w.kind for w in workloads}
     for kind, noun in _NOUNS.items():
-        ids = [w.workload_id for w in workloads if w.kind is kind]
+        # Of one whose record could not be read nobody knows of which kind it was.
+        ids = [workload_id for workload_id, own in left.items() if own in (kind, None)]
         async with database.reading() as tx:
-            known = await known_ids(tx, noun, ids)
-        removed += [i for i in ids if i not in known]
+            for known in await known_ids(tx, noun, ids):
+                del left[known]
+    removed = list(left)
     for workload_id in removed:
         log.warning("removing orphan", workload=workload_id)
         await runtime.stop(workload_id, grace_s=GRACE_S)

@@ -15,7 +15,7 @@ import structlog
 from gongfang.domain.errors import GongfangError, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.reconcile.exits import last_lines
-from gongfang.runtimes.interface import Phase, Runtime, WorkloadKind, WorkloadSpec
+from gongfang.runtimes.interface import NetworkKind, Phase, Runtime, WorkloadKind, WorkloadSpec
 
 log = structlog.get_logger()
 
@@ -37,7 +37,15 @@ class Server:
     @property
     def fingerprint(self) -> str:
         spec = self.spec
-        parts = [spec.command, sorted(spec.environment.items()), [str(m) for m in spec.mounts], spec.tools, spec.uid]
+        parts: list[object] = [
+            spec.command,
+            sorted(spec.environment.items()),
+            [str(m) for m in spec.mounts],
+            spec.tools,
+            spec.uid,
+        ]
+        if spec.network.kind is not NetworkKind.host:
+            parts.append(spec.network.kind)
         return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Unavailable
-from gongfang.domain.values import App, Domain, Droplet, ExitInfo, Release, Task, TaskState
+from gongfang.domain.values import DEFAULT_DISK_MB, App, Domain, Droplet, ExitInfo, Release, Task, TaskState
+from gongfang.reconcile.egress import Egress, start_in
 from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
 from gongfang.runtimes.interface import Phase, Runtime
@@ -17,11 +18,14 @@ KEPT_TASKS = 20  # ended tasks of an app that are kept with their output
 class TaskReconciler:
     """A handler for `KeyedWorkers`, the key being a task's id."""
 
-    def __init__(self, database: Database, runtime: Runtime, clock: Clock, facts: PlatformFacts) -> None:
+    def __init__(
+        self, database: Database, runtime: Runtime, clock: Clock, facts: PlatformFacts, egress: Egress | None = None
+    ) -> None:
         self._database = database
         self._runtime = runtime
         self._clock = clock
         self._facts = facts
+        self._egress = egress
 
     async def unfinished(self) -> list[str]:
         async with self._database.reading() as tx:
@@ -42,6 +46,7 @@ class TaskReconciler:
                 seen.exit or ExitInfo(None, lost=True),
                 timed_out=seen.timed_out,
                 memory_mb=task.memory_mb,
+                disk_mb=DEFAULT_DISK_MB,
                 timeout_s=task.timeout_s,
             )
             await self._end(task, reason, seen.exit)
@@ -65,8 +70,9 @@ class TaskReconciler:
             await self._end(task, Reason("nothing_to_run", {}), None)
             return
         domain = domains[0].domain if domains else None
+        spec = task_spec(app, release, droplet, task, self._facts, domain)
         try:
-            await self._runtime.start(task_spec(app, release, droplet, task, self._facts, domain))
+            await start_in(self._runtime, self._egress, app.space_id, spec)
         except Unavailable:
             raise
         except GongfangError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gongfang.domain.values import App, Droplet, Instance, Release, Task
+from gongfang.domain.values import DEFAULT_DISK_MB, App, Droplet, Instance, Release, Task
 from gongfang.reconcile.shell import shell_command
 from gongfang.runtimes.interface import Limits, WorkloadKind, WorkloadSpec
 
@@ -57,7 +57,7 @@ def instance_spec(
         workdir="/app",
         droplet=droplet.sha256,
         tools=droplet.tools,
-        limits=Limits(memory_bytes=config.memory_mb * MB, cpu_cores=config.cpu),
+        limits=Limits(memory_bytes=config.memory_mb * MB, disk_bytes=config.disk_mb * MB, cpu_cores=config.cpu),
         wants_port=True,
         labels={"app": app.id},
     )
@@ -76,6 +76,6 @@ def task_spec(
         workdir="/app",
         droplet=droplet.sha256,
         tools=droplet.tools,
-        limits=Limits(memory_bytes=task.memory_mb * MB, wall_s=task.timeout_s),
+        limits=Limits(memory_bytes=task.memory_mb * MB, disk_bytes=DEFAULT_DISK_MB * MB, wall_s=task.timeout_s),
         labels={"app": app.id},
     )

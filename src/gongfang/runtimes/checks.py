@@ -43,7 +43,7 @@ def _check_path(path: str, *, root_allowed: bool) -> None:
 
 
 def _check_limits(limits: Limits) -> None:
-    for name in ("memory_bytes", "cpu_cores", "processes", "open_files", "wall_s"):
+    for name in ("memory_bytes", "cpu_cores", "processes", "open_files", "wall_s", "disk_bytes"):
         value: float | None = getattr(limits, name)
         if value is not None and value <= 0:
             raise Rejected("limit_invalid", name=name)

@@ -16,6 +16,12 @@ The hard cases, which the contract suite (`tests/contract/test_runtime.py`) trie
 - `remove` forgets records, logs and files of an ended workload; of an unknown one it does nothing; of a running one
   it raises `Rejected`.
 - A command that cannot be executed is no error of `start` but an exit (code 127 or 126) with the words in its output.
+- A workload with a network of its own (`Network`, where `own_network` is enforced) is reached at its endpoint by the
+  platform and its edge alone, whether its program listens on all addresses or on loopback only. It reaches the edge,
+  the names and what its policy says, nothing else: no other workload, no port of the machine. Its address is in the
+  observation and stays the same for as long as it lives, whoever adopts it.
+- `set_network` acts at once, on connections under way too, and is remembered for later control planes. Of a workload
+  that has ended or is unknown it does nothing; the same policy twice changes nothing.
 - Ends are told by `ends()`, without polling; a reader that comes late misses nothing, since `observe` tells the same.
 """
 
@@ -26,6 +32,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from gongfang.domain.egress import Target
 from gongfang.domain.values import ExitInfo, JsonObject
 
 
@@ -52,11 +59,30 @@ class Mount:
     lock: bool = False
 
 
+class NetworkKind(StrEnum):
+    own = "own"  # an address of its own
+    none = "none"  # a loopback of its own, nothing else
+    host = "host"  # the machine's: for the edge
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a workload's network is, and (of its own) what it may reach besides the edge and the names: the internet,
+    and targets that would be closed otherwise. Where `own_network` isn't enforced, every workload has the machine's."""
+
+    kind: NetworkKind = NetworkKind.own
+    internet: bool = True
+    allow: tuple[Target, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a workload may use at most; None = no limit. Enforced where `Capabilities` says so.
 
     `cpu_weight` (1 to 10000) limits nothing: it is the workload's part when there is not enough CPU for all.
+    `disk_bytes`: of what it writes to `/app`, `/tmp` and `/var/tmp` together, and again of what it writes to mounts
+    that are its own. Over the first it gets ENOSPC where the driver can do that; over the second (and over the first
+    where it can't) it is ended, with `disk_full` in its exit.
     """
 
     memory_bytes: int | None = None
@@ -65,6 +91,7 @@ class Limits:
     open_files: int | None = 65536
     cpu_weight: int = 100
     wall_s: float | None = None  # it is stopped after this time, with `timed_out` in its observation
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +114,7 @@ class WorkloadSpec:
     tools: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     wants_port: bool = False
+    network: Network = field(default_factory=Network)
     uid: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -166,7 +194,8 @@ class LogMark:
 class Guarantee:
     """One promise of isolation or accounting: whether it holds here, and if not, why (message code + facts)."""
 
-    # memory_limit, cpu_limit, process_limit, own_user, own_filesystem, own_processes, own_network, writable_app
+    # memory_limit, cpu_limit, process_limit, disk_limit, own_user, own_filesystem, own_processes, own_network,
+    # system_calls, writable_app; docs/threat-model.md says what each means
     name: str
     enforced: bool
     why: str = ""
@@ -214,6 +243,10 @@ class Runtime(Protocol):
     async def stop(self, workload_id: str, *, grace_s: float) -> None: ...
 
     async def remove(self, workload_id: str) -> None: ...
+
+    async def set_network(self, workload_id: str, network: Network) -> None:
+        """What a running workload may reach from now on. Its kind of network stays: another is `Rejected`."""
+        ...
 
     async def usage(self, workload_id: str) -> Usage | None:
         """None where it has ended or is unknown."""

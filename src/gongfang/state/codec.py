@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from gongfang.domain import quotas, values, webhooks
 from gongfang.domain.certificates import Certificate
+from gongfang.domain.egress import EgressPolicy
 from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
@@ -167,4 +168,5 @@ NOUNS: dict[type[Any], Table] = {
     webhooks.Webhook: tables.webhooks,
     webhooks.Delivery: tables.webhook_deliveries,
     Certificate: tables.certificates,
+    EgressPolicy: tables.egress_policies,
 }

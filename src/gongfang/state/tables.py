@@ -373,6 +373,14 @@ certificates = Table(
     Column("chain", Text, nullable=False),
     Column("sealed_key", Text, nullable=False),
 )
+egress_policies = Table(
+    "egress_policies",
+    metadata,
+    Column("id", String(40), ForeignKey("spaces.id", ondelete="CASCADE"), primary_key=True),
+    Column("internet", Boolean, nullable=False),
+    Column("allow", JSONB, nullable=False),
+    _time("changed_at", nullable=False),
+)
 quotas = Table(
     "quotas",
     metadata,

@@ -72,6 +72,7 @@ ProcessName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,30}$
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"), Field(examples=["LINE"])]
 VariableValue = Annotated[str, StringConstraints(max_length=32768, pattern=r"^[^\x00]*$")]
 MemoryMb = Annotated[int, Field(ge=16, le=1_048_576, description="MiB for each instance", examples=[256])]
+DiskMb = Annotated[int, Field(ge=16, le=1_048_576, description="MiB that each instance may write", examples=[1024])]
 Count = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -247,6 +248,7 @@ class ProcessChange(Request):
 
     command: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[^\x00]*$")] | None = None
     memory_mb: MemoryMb | None = None
+    disk_mb: DiskMb | None = None
     cpu: float | None = Field(default=None, gt=0, le=256, description="Cores for each instance; null: no limit")
     instances: Count | None = None
     readiness: HealthCheckModel | None = None
@@ -259,6 +261,7 @@ class ProcessChange(Request):
 class ProcessOut(Answer):
     command: str | None
     memory_mb: int
+    disk_mb: int
     cpu: float | None
     instances: int
     readiness: HealthCheckModel
@@ -399,9 +402,10 @@ class StartRequest(Request):
 
 
 class InstancesRequest(Request):
-    """5.1(4): at least one of the two."""
+    """5.1(4): at least one of the three."""
 
     memory_mb: MemoryMb | None = None
+    disk_mb: DiskMb | None = None
     instances: Count | None = None
     process: ProcessName | None = Field(default=None, description="Absent: the app's main process")
 

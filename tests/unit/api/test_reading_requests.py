@@ -58,6 +58,7 @@ def test_file_names_are_harmless(text: str) -> None:
         (AppRequest, {"name": "a", "labels": []}, "labels", "必须是对象。"),
         (AppRequest, {"name": "a", "environment": {"1": "x"}}, "environment.1", None),
         (InstancesRequest, {"memory_mb": 1}, "memory_mb", "不能小于 16。"),
+        (InstancesRequest, {"disk_mb": 1}, "disk_mb", "不能小于 16。"),
         (InstancesRequest, {"instances": "many"}, "instances", "必须是整数。"),
         (InstancesRequest, {"instances": 1.5}, "instances", "必须是整数。"),
         (TaskRequest, {"command": "", "timeout_s": 1}, "command", "至少 1 个字符。"),

@@ -123,6 +123,7 @@ def process_json(**fields: Any) -> dict[str, Any]:
     return {
         "command": None,
         "memory_mb": 512,
+        "disk_mb": 1024,
         "cpu": None,
         "instances": 1,
         "readiness": check,

@@ -270,6 +270,20 @@ def test_what_was_refused_is_sent_again_only_on_demand():
     assert [r.kind for r in envoy.session.due()] == [Kind.listener]
 
 
+def test_a_scope_that_is_wanted_again_as_envoy_has_it_keeps_no_other_cluster():
+    table = Table()
+    envoy = fresh(table)
+    envoy.session.changed([*app(table, "a"), *app(table, "c")])
+    envoy.drain()
+    table.drop(Kind.scope, "a.test")  # while the stream is away, and back before anything was sent
+    envoy.connect(Session(table.wanted))
+    envoy.session.changed(app(table, "a"))
+    envoy.session.changed([table.drop(Kind.scope, "c.test"), table.drop(Kind.cluster, "c")])
+    envoy.session.changed([table.drop(Kind.endpoints, "c")])
+    envoy.drain()
+    assert envoy.session.quiet() and set(envoy.has[Kind.cluster]) == {"a"}
+
+
 names = st.sampled_from(["a", "b", "c"])
 steps = st.one_of(
     st.tuples(st.just("put"), names, st.sampled_from(["1", "2", "bad"]), st.sampled_from(["c1", "c2"])),

@@ -8,6 +8,7 @@ import pytest
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.values import ExitInfo
 from gongfang.runtimes.interface import Limits
+from gongfang.runtimes.local import logs
 from gongfang.runtimes.local.cgroups import Tree, parse_hierarchies, settings
 from gongfang.runtimes.local.logs import OutputLog, thin
 from gongfang.runtimes.local.ports import Ports
@@ -114,6 +115,42 @@ def test_output_keeps_its_offsets_when_its_beginning_goes(tmp_path: Path) -> Non
     assert chunk.data[-10_000:] == b"N" * 10_000
     assert OutputLog(tmp_path, 64 << 10).read(0, 1 << 20) == chunk
     assert [mark.offset for mark in log.marks()][:3] == [0, 10_000, 20_000]
+
+
+@pytest.mark.parametrize("died", ["not", "before", "after"])
+def test_a_tall_file_is_made_shorter(tmp_path: Path, died: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offsets stay, also for a control plane that finds what another one was about to do, or had done."""
+    limit = 64 << 10
+    log = OutputLog(tmp_path, limit)
+    for index in range(150):
+        with (tmp_path / "output.log").open("ab") as file:
+            file.write(bytes([65 + index % 26]) * 10_000)
+        log.look(NOW + timedelta(seconds=index))
+    assert log.is_tall()
+    before = log.read(0, 1 << 20)
+    if died == "before":
+        monkeypatch.setattr(logs, "collapse", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    elif died == "after":
+        real = logs.collapse
+
+        def dies(file: int, length: int) -> bool:
+            assert real(file, length)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(logs, "collapse", dies)
+    if died == "not":
+        log.shorten()
+        if log.is_tall():
+            pytest.skip("this file system can't")
+        assert log.read(0, 1 << 20) == before and log.end() == 1_500_000
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            log.shorten()
+    later = OutputLog(tmp_path, limit)
+    assert later.read(0, 1 << 20) == before and later.end() == 1_500_000
+    with (tmp_path / "output.log").open("ab") as file:
+        file.write(b"more")
+    assert later.read(1_500_000, 10).data == b"more"
 
 
 def test_marks_are_thinned() -> None:

@@ -161,6 +161,7 @@ def show(session: Session, app: str) -> None:
 @click.option("--process", default=None, help=t("Which process the rest is about.", "下列设置针对的进程。"))
 @click.option("--command", "line", help=t("How it is started; '' is the build's default.", "启动命令；'' 为默认。"))
 @click.option("--memory", type=Memory())
+@click.option("--disk", type=Memory())
 @click.option("--cpu", type=float, help=t("Cores for each instance.", "每实例核数。"))
 @click.option("--instances", type=click.IntRange(min=0))
 @click.option("--health", metavar="PATH", help=t("Ready when GET PATH answers well.", "以 GET PATH 作为就绪检查。"))
@@ -175,6 +176,7 @@ def change(
     process: str | None,
     line: str | None,
     memory: int | None,
+    disk: int | None,
     cpu: float | None,
     instances: int | None,
     health: str | None,
@@ -186,7 +188,7 @@ def change(
         settings["command"] = line or None
     if health is not None:
         settings["readiness"] = {"kind": "http", "path": health}
-    plain = {"memory_mb": memory, "cpu": cpu, "instances": instances, "start_timeout_s": start_timeout}
+    plain = {"memory_mb": memory, "disk_mb": disk, "cpu": cpu, "instances": instances, "start_timeout_s": start_timeout}
     settings.update({key: value for key, value in plain.items() if value is not None})
     processes = None
     if settings:
@@ -278,8 +280,12 @@ def describe(app: AppOut) -> None:
     )
     if app.processes:
         click.echo()
-        columns = (t("PROCESS", "进程"), t("COUNT", "数量"), t("MEMORY", "内存"), t("COMMAND", "命令"))
-        rows = [(n, p.instances, f"{p.memory_mb} MB", p.command or "-") for n, p in app.processes.items()]
+        columns = (
+            *(t("PROCESS", "进程"), t("COUNT", "数量"), t("MEMORY", "内存"), t("DISK", "磁盘"), t("COMMAND", "命令")),
+        )
+        rows = [
+            (n, p.instances, f"{p.memory_mb} MB", f"{p.disk_mb} MB", p.command or "-") for n, p in app.processes.items()
+        ]
         render.table(columns, rows)
     if app.instances:
         click.echo()

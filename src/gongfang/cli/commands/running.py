@@ -74,20 +74,28 @@ def restart(session: Session, app: str, no_wait: bool) -> None:
 @command(
     "scale",
     taught(
-        "Set how many instances an app has, and how much memory each.",
-        "设置应用的实例数和每实例内存。",
+        "Set how many instances an app has, and how much memory and disk each. What an instance writes to its disk "
+        "(/app, /tmp, /var/tmp) ends with it.",
+        "设置应用的实例数，以及每实例的内存和磁盘。实例写入磁盘的内容（/app、/tmp、/var/tmp）随实例结束而清除。",
         "gongfang scale line-3-dashboard 3",
         "gongfang scale line-3-dashboard web=3 worker=1",
-        "gongfang scale line-3-dashboard web=2 --memory 256",
+        "gongfang scale line-3-dashboard web=2 --memory 256 --disk 2G",
     ),
 )
 @app_argument()
 @click.argument("counts", nargs=-1, metavar="[[PROCESS=]N]...")
 @click.option("--memory", type=Memory(), help=t("For each instance: MiB, or 1.5G.", "每实例内存：MiB 或 1.5G。"))
-@click.option("--process", help=t("Which process --memory is about.", "--memory 针对的进程。"))
+@click.option("--disk", type=Memory(), help=t("For each instance: MiB, or 2G.", "每实例磁盘：MiB 或 2G。"))
+@click.option("--process", help=t("Which process --memory and --disk are about.", "--memory 和 --disk 针对的进程。"))
 @no_wait_option
 def scale(
-    session: Session, app: str, counts: tuple[str, ...], memory: int | None, process: str | None, no_wait: bool
+    session: Session,
+    app: str,
+    counts: tuple[str, ...],
+    memory: int | None,
+    disk: int | None,
+    process: str | None,
+    no_wait: bool,
 ) -> None:
     wanted: dict[str | None, int | None] = {}
     if len(counts) == 1 and counts[0].isdigit():
@@ -97,26 +105,24 @@ def scale(
             if not count.isdigit():
                 raise click.UsageError(t("'{0}' is not a number", "“{0}”不是数字").format(count))
             wanted[name] = int(count)
-    if not wanted and memory is None:
+    each = {key: value for key, value in (("memory_mb", memory), ("disk_mb", disk)) if value is not None}
+    if not wanted and not each:
         raise click.UsageError(t("say how many: web=3, or --memory 256", "请指定数量：web=3，或 --memory 256"))
     if not wanted:
         wanted[process] = None
     if len(wanted) == 1:
         ((name, count),) = wanted.items()
-        _finish(session, session.client.apps.set_instances(app, count, memory_mb=memory, process=name), no_wait)
+        _finish(session, session.client.apps.set_instances(app, count, **each, process=name), no_wait)
         return
-    _scale_many(session, app, wanted, memory, no_wait)
+    _scale_many(session, app, wanted, each, no_wait)
 
 
 def _scale_many(
-    session: Session, app: str, wanted: dict[str | None, int | None], memory: int | None, no_wait: bool
+    session: Session, app: str, wanted: dict[str | None, int | None], each: dict[str, int], no_wait: bool
 ) -> None:
     """Several process types in one change, so that it is one roll-out."""
     main = main_process(session.client.apps.get(app).type)
-    settings = {
-        name or main: {"instances": count} | ({"memory_mb": memory} if memory is not None else {})
-        for name, count in wanted.items()
-    }
+    settings = {name or main: {"instances": count} | each for name, count in wanted.items()}
     changed = session.client.apps.change(app, processes=settings)
     if changed.operation is None:
         session.show(changed.app, lambda: _one_line(session, changed.app))

@@ -187,11 +187,12 @@ class Apps(Resource):
         instances: int | None = None,
         *,
         memory_mb: int | None = None,
+        disk_mb: int | None = None,
         process: str | None = None,
         wait: float | None = None,
     ) -> AppWithOperation:
-        """5.1(4) 应用实例数设置: how many instances, and how much memory (MiB) each; at least one of the two."""
-        body = given(instances=instances, memory_mb=memory_mb, process=process)
+        """5.1(4) 应用实例数设置: how many instances, and how much memory and disk (MiB) each; at least one of them."""
+        body = given(instances=instances, memory_mb=memory_mb, disk_mb=disk_mb, process=process)
         return self._post(f"/apps/{part(app)}/instances", AppWithOperation, body, wait=wait)
 
     def instances(self, app: str, *, ended: bool = False, page_size: int | None = None) -> Pages[InstanceOut]:

@@ -53,8 +53,8 @@ register(
             "应用没有进程类型 {process}，现有：{known}。",
         ),
         "memory_or_instances_needed": (
-            "Give `instances`, `memory_mb`, or both.",
-            "请提供 instances 或 memory_mb，或两者都提供。",
+            "Give `instances`, `memory_mb` or `disk_mb`, or several of them.",
+            "请提供 instances、memory_mb、disk_mb 中的一项或多项。",
         ),
         "variable_reserved": (
             "{name} is set by the platform; PORT and GONGFANG_* cannot be given.",
@@ -105,6 +105,11 @@ register(
         "build_oom": (
             "The build ran out of memory at its limit of {memory_mb} MB.",
             "构建内存超出 {memory_mb} MB 限额。",
+        ),
+        "build_disk_full": (
+            "The build wrote more than its disk limit of {disk_mb} MB, or the machine's disk is nearly full. Its cache has "
+            "been cleared; make it write less, or have an administrator raise GONGFANG_BUILD_DISK_MB.",
+            "构建写入超出 {disk_mb} MB 磁盘限额，或本机磁盘将满。其缓存已清除；请减少构建产物，或请管理员调高 GONGFANG_BUILD_DISK_MB。",
         ),
         "build_timeout": ("The build took longer than {seconds} seconds.", "构建超过 {seconds} 秒仍未完成。"),
         "build_lost": (

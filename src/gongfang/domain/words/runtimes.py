@@ -15,7 +15,15 @@ register(
             "It disappeared without a record of its end (a reboot of the machine, or a kill from outside).",
             "进程已消失且没有退出记录（可能是机器重启或被外部终止）。",
         ),
+        "exit_disk": (
+            "It wrote more than its disk limit of {disk_mb} MB; write less, or give it more with `gongfang scale --disk`.",
+            "写入超出 {disk_mb} MB 磁盘限额，已被终止；请减少写入，或用 `gongfang scale --disk` 调高。",
+        ),
         # why it was not started
+        "workload_disk_failed": (
+            "No disk could be made for it: {detail}. It is tried again.",
+            "无法为其创建磁盘：{detail}。系统会自动重试。",
+        ),
         "workload_id_invalid": (
             "{id} cannot name a workload: use 1 to 64 of A-Z a-z 0-9 . _ - and no dot at the start.",
             "{id} 不能用作工作负载标识：请使用 1 至 64 个字符（A-Z a-z 0-9 . _ -），且不以点开头。",
@@ -81,9 +89,18 @@ register(
             "The folder /app is read-only, since this kernel allows no overlay here: {detail}.",
             "/app 为只读，因为此内核不允许在此使用叠加文件系统：{detail}。",
         ),
-        "network_shared": (
-            "Workloads share this machine's network.",
-            "工作负载与本机共用网络。",
+        "no_disk": (
+            "Workloads have no disk of their own ({detail}): one that writes more than its limit is ended within "
+            "seconds, instead of being told that its disk is full.",
+            "工作负载没有独立磁盘（{detail}）：写入超限的会在数秒内被终止，而不是收到磁盘已满的错误。",
+        ),
+        "no_disk_but_memory": (
+            "Workloads have no disk of their own ({detail}): what they write to /app and /tmp is kept in memory.",
+            "工作负载没有独立磁盘（{detail}）：写入 /app 与 /tmp 的内容保存在内存中。",
+        ),
+        "no_filter": (
+            "System calls of workloads are not filtered: {detail}.",
+            "工作负载的系统调用未被过滤：{detail}。",
         ),
         "not_a_real_runtime": (
             "This runtime only pretends; it starts no process.",

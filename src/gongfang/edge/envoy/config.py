@@ -37,12 +37,20 @@ _UPSTREAM_FLAGS = ["UF", "UC", "UR", "UPE", "UO", "UT", "LR", "URX"]
 class EnvoyConfig:
     """Where things are. `run_dir`: holds `xds.sock`, which the control plane makes, and the folder `envoy`, which must
     belong to the user that Envoy runs as and where Envoy makes its admin socket. `listen`: address and port of the
-    edge."""
+    edge. `inside_host`: the machine's address as workloads see it, where they have networks of their own."""
 
     run_dir: Path
     listen_host: str
     listen_port: int
     tls_port: int | None = None  # None: no HTTPS
+    inside_host: str | None = None
+
+    @property
+    def more_hosts(self) -> tuple[str, ...]:
+        """Where it listens besides: at the address that workloads know the machine by, unless it listens everywhere."""
+        if self.inside_host is None or self.listen_host in ("0.0.0.0", self.inside_host):  # noqa: S104
+            return ()
+        return (self.inside_host,)
 
     @property
     def xds_socket(self) -> Path:
@@ -134,6 +142,10 @@ def listener(config: EnvoyConfig) -> Resource:
         {
             "name": "edge",
             "address": {"socket_address": {"address": config.listen_host, "port_value": config.listen_port}},
+            "additional_addresses": [
+                {"address": {"socket_address": {"address": host, "port_value": config.listen_port}}}
+                for host in config.more_hosts
+            ],
             # With it two Envoys of two platforms would silently share one port and take each other's requests.
             "enable_reuse_port": False,
             "per_connection_buffer_limit_bytes": 32768,
@@ -149,7 +161,7 @@ def https_listener(config: EnvoyConfig) -> Resource | None:
     """The one for HTTPS, where there is to be one."""
     if config.tls_port is None:
         return None
-    return tls_listener(config.listen_host, config.tls_port, _manager())
+    return tls_listener(config.listen_host, config.tls_port, _manager(), config.more_hosts)
 
 
 def _manager() -> dict[str, Any]:

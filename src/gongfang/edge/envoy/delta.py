@@ -216,8 +216,12 @@ class Session:
 
     def _mark(self, key: Key) -> None:
         watch = self._watches[key.kind]
-        if self._differs(watch, key.kind, key.name, self._wanted[key.kind].get(key.name)):
+        resource = self._wanted[key.kind].get(key.name)
+        if self._differs(watch, key.kind, key.name, resource):
             watch.dirty[key.name] = None
+        elif key.kind is Kind.scope and resource is not None and self.settled(key):
+            # What Envoy came with is wanted after all: nothing will be sent, so no answer will say where it leads.
+            self._uses.has_only(key.name, resource.cluster)
 
     def retry(self, key: Key) -> None:
         """Sends again what was refused."""

@@ -10,6 +10,7 @@ Private keys are in these messages only, which go over the discovery socket; Env
 admin dump masks them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from gongfang.edge.interface import EdgeCertificate
@@ -33,13 +34,17 @@ _CIPHERS = [
 ]
 
 
-def tls_listener(host: str, port: int, manager: dict[str, Any]) -> Resource:
-    """The listener for HTTPS; `manager`: the connection manager of the plain one, so both answer alike."""
+def tls_listener(host: str, port: int, manager: dict[str, Any], more_hosts: Sequence[str] = ()) -> Resource:
+    """The listener for HTTPS; `manager`: the connection manager of the plain one, so both answer alike.
+    `more_hosts`: other addresses with the same port."""
     message = from_json(
         Listener,
         {
             "name": NAME,
             "address": {"socket_address": {"address": host, "port_value": port}},
+            "additional_addresses": [
+                {"address": {"socket_address": {"address": each, "port_value": port}}} for each in more_hosts
+            ],
             "enable_reuse_port": False,
             "per_connection_buffer_limit_bytes": 32768,
             "filter_chains": [

@@ -94,8 +94,9 @@ class Cgroups:
                 self._trees.append(tree)
                 left -= tree.controllers
 
-    def has(self, controller: str) -> bool:
-        return any(controller in tree.controllers for tree in self._trees)
+    def controllers(self) -> frozenset[str]:
+        """Those that can be used."""
+        return frozenset(name for tree in self._trees for name in tree.controllers)
 
     def create(self, workload_id: str, limits: Limits) -> list[Path]:
         """Makes a workload's groups with its limits. Gives the files that its first process writes its pid to."""

@@ -1,9 +1,9 @@
 """Starts a workload's processes without blocking and without running Python between fork and exec.
 
 A small shell script goes first: it writes down which process it is (see `records`), enters the control groups, sets
-the limit of open files, and then *becomes* the sandbox (`exec`), so that its pid is the sandbox's pid. Values reach
-it as arguments, never as part of its text. `posix_spawn` shares memory with the child until the exec, so that a big
-control plane starts a process as fast as a small one.
+the limit of open files, forbids core dumps, and then *becomes* the sandbox (`exec`), so that its pid is the sandbox's
+pid. Values reach it as arguments, never as part of its text. `posix_spawn` shares memory with the child until the exec,
+so that a big control plane starts a process as fast as a small one.
 """
 
 import contextlib
@@ -19,16 +19,21 @@ from gongfang.runtimes.local.sandbox import FDS
 
 SHELL = "/bin/sh"
 LAUNCH_FAILED = 125
-# Its exclusive creation of "$1" is the moment of the start. Arguments: record, open files, control groups…, --, words.
+# Its exclusive creation of "$1" is the moment of the start. Arguments: record, open files, its weight when the kernel
+# chooses what to end as the machine is out of memory, largest file in blocks, control groups…, --, words.
 _BEGIN = """
 read -r line </proc/$$/stat || exit 125
 set -C
 echo "$line" >"$1" || exit 125
 set +C
 files=$2
-shift 2
+if [ -n "$3" ]; then echo "$3" >/proc/$$/oom_score_adj; fi 2>/dev/null
+blocks=$4
+shift 4
 while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done
 shift
+ulimit -c 0
+if [ -n "$blocks" ]; then trap '' XFSZ; ulimit -f "$blocks"; fi
 if [ -n "$files" ]; then ulimit -n "$files" 2>/dev/null || ulimit -S -n "$(ulimit -H -n)"; fi
 """
 _SANDBOXED = _BEGIN + 'exec "$@"\n'
@@ -46,13 +51,17 @@ exit "$code"
 )
 # Copies are made above every number that is handed over, so that none is overwritten before it is placed.
 _SAFE_NUMBER = 32
+_GOES_FIRST = "500"  # of -1000 to 1000
+_ULIMIT_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """All that a start needs. `words`: the sandbox's command line, or without one the folder and the command.
 
-    `data`: memory files by the number that they get. `groups`: files to write the pid to.
+    `data`: memory files by the number that they get. `groups`: files to write the pid to. `goes_first`: before the
+    platform's own processes, where the machine runs out of memory. `file_bytes`: no file may be larger, its output
+    neither; what would be is refused (EFBIG), and nobody is ended for it.
     """
 
     words: Sequence[str]
@@ -63,6 +72,8 @@ class Launch:
     output_owner: int | None
     status: Path
     open_files: int | None
+    goes_first: bool
+    file_bytes: int | None
     groups: Sequence[Path]
     data: Mapping[int, bytes]
     locks: Sequence[int]
@@ -122,7 +133,8 @@ def _spawn(launch: Launch, files: Mapping[int, int], opened: list[int]) -> int:
         actions.append((os.POSIX_SPAWN_DUP2, copy, number))
     argv = [
         *(SHELL, "-c", _SANDBOXED if launch.sandboxed else _PLAIN, "gongfang-launch"),
-        *(str(launch.launch_file), str(launch.open_files or "")),
+        *(str(launch.launch_file), str(launch.open_files or ""), _GOES_FIRST if launch.goes_first else ""),
+        "" if launch.file_bytes is None else str(launch.file_bytes // _ULIMIT_BLOCK),
         *(str(path) for path in launch.groups),
         *("--", *launch.words),
     ]

@@ -2,6 +2,10 @@
 
 The oldest output goes by punching a hole into the file's beginning: what is left keeps its place, and the writer
 notices nothing. Where the file system can't do that, the file is emptied, and `output.base` counts what went.
+
+Between two looks, and while no control plane is there, a limit on the size of a workload's files bounds it (`launch`):
+past that its writes fail, as on a full disk. Holes count there, so a file that has grown tall is made shorter by the
+holes at its beginning, a few seconds apart at least: what a flood writes in between is lost, and lost to it alone.
 `marks` ties offsets to times: pairs (seconds since 1970, offset), meaning that output from there on was written at
 that time or later.
 """
@@ -20,10 +24,12 @@ import structlog
 
 from gongfang.runtimes.interface import LogChunk, LogMark
 
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_KEEP_SIZE, _PUNCH_HOLE, _COLLAPSE = 1, 2, 8
 _BLOCK = 4096
 _MARK = struct.Struct("<dQ")
 _MOST_MARKS = 4096
+_TALL = 16  # times the limit
+_SHORTEN_EVERY_S = 5.0
 
 _logger = structlog.get_logger()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -32,7 +38,16 @@ _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 def punch(file: int, length: int) -> bool:
     """Frees the first `length` bytes of a file without moving the rest. False where the file system can't."""
-    if _libc.fallocate(file, _KEEP_SIZE | _PUNCH_HOLE, 0, length) == 0:
+    return _allocate(file, _KEEP_SIZE | _PUNCH_HOLE, length)
+
+
+def collapse(file: int, length: int) -> bool:
+    """Takes the first `length` bytes (whole blocks) out of a file: the rest moves up. False where it can't be done."""
+    return _allocate(file, _COLLAPSE, length)
+
+
+def _allocate(file: int, mode: int, length: int) -> bool:
+    if _libc.fallocate(file, mode, 0, length) == 0:
         return True
     number = ctypes.get_errno()
     if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
@@ -85,6 +100,35 @@ class OutputLog:
         self._bound()
         return end - before[1] if before is not None else 0
 
+    def is_tall(self) -> bool:
+        """Whether it should be made shorter: holes count where a file's size is limited."""
+        try:
+            return self._file.stat().st_size > self.limit * _TALL
+        except FileNotFoundError:
+            return False
+
+    def flush(self) -> None:
+        """Writes it out: what `shorten` must wait for. Slow: not for the event loop."""
+        with self._file.open("rb") as file:
+            os.fdatasync(file.fileno())
+
+    def shorten(self) -> None:
+        """Takes the holes at its beginning out of the file. What is meant to be done is written down first: a control
+        plane that dies on the way finds the file with its holes, or without, and knows which."""
+        file = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            info = os.fstat(file)
+            block = max(_BLOCK, info.st_blksize)
+            length = _first_data(file, info.st_size) // block * block
+            if not 0 < length < info.st_size:
+                return
+            self._write_base(length)
+            if collapse(file, length):
+                self._base += length
+            self._write_base()
+        finally:
+            os.close(file)
+
     def mark_start(self, at: datetime) -> None:
         """The first mark: output from 0 on was written after the start."""
         self._looked = (at.timestamp(), 0)
@@ -112,16 +156,35 @@ class OutputLog:
 
     def _empty(self, file: int, size: int) -> None:
         self._base += size
-        draft = self._base_file.with_suffix(".new")
-        draft.write_text(str(self._base))
-        draft.replace(self._base_file)
+        self._write_base()
         os.ftruncate(file, 0)
+
+    def _write_base(self, going: int = 0) -> None:
+        """`going`: bytes that are about to be taken out."""
+        draft = self._base_file.with_suffix(".new")
+        draft.write_text(f"{self._base} {going}")
+        draft.replace(self._base_file)
 
     def _read_base(self) -> int:
         try:
-            return int(self._base_file.read_text())
-        except (FileNotFoundError, ValueError):
+            words = self._base_file.read_text().split()
+            base, going = int(words[0]), int(words[1]) if len(words) > 1 else 0
+        except (FileNotFoundError, ValueError, IndexError):
             return 0
+        if going and self._begins_with_data(going):
+            base += going
+        return base
+
+    def _begins_with_data(self, length: int) -> bool:
+        """Whether the holes that were `length` bytes long are gone."""
+        try:
+            file = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return _first_data(file, os.fstat(file).st_size) < length
+        finally:
+            os.close(file)
 
     def _load_marks(self) -> list[tuple[float, int]]:
         if self._marks is None:
@@ -171,18 +234,19 @@ def _first_data(file: int, size: int) -> int:
 
 
 class LogKeeper:
-    """Looks at the output of all running workloads: once a second, and faster where somebody waits for more.
+    """Looks at the output of all running workloads: twice a second, and faster where somebody waits for more.
 
     The kernel's file notifications are not used: a busy writer would cause an event a line, and this costs a `stat`.
     """
 
-    def __init__(self, now: Callable[[], datetime], *, every_s: float = 1.0, followed_every_s: float = 0.05) -> None:
+    def __init__(self, now: Callable[[], datetime], *, every_s: float = 0.5, followed_every_s: float = 0.05) -> None:
         self._now = now
         self._every_s = every_s
         self._followed_every_s = followed_every_s
         self._logs: dict[str, OutputLog] = {}
         self._waiting: dict[asyncio.Future[None], tuple[str, int]] = {}
         self._changed = asyncio.Event()
+        self._shortened: dict[str, float] = {}
 
     def add(self, workload_id: str, log: OutputLog) -> None:
         self._logs[workload_id] = log
@@ -193,6 +257,7 @@ class LogKeeper:
         if workload_id in self._logs:
             self._look(workload_id)
             del self._logs[workload_id]
+            self._shortened.pop(workload_id, None)
         self._wake()
 
     async def grew(self, workload_id: str, offset: int) -> None:
@@ -220,12 +285,15 @@ class LogKeeper:
                 came = [self._look(workload_id) > log.limit // 2 for workload_id, log in self._logs.items()]
                 # One that writes faster than it is bounded is looked at again soon.
                 next_round = loop.time() + (self._followed_every_s if any(came) else self._every_s)
+                await self._shorten(loop.time())
             self._wake()
             if self._waiting:
                 await asyncio.sleep(self._followed_every_s)
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), max(next_round - loop.time(), 0.001))
+                    # Not `wait_for`: it may swallow a cancellation that comes together with the change.
+                    async with asyncio.timeout(max(next_round - loop.time(), 0.001)):
+                        await self._changed.wait()
 
     def _look(self, workload_id: str) -> int:
         """One look. A full disk must not end all looking: it is logged, and tried again next time."""
@@ -234,6 +302,18 @@ class LogKeeper:
         except OSError as error:
             _logger.warning("output_not_tended", workload=workload_id, error=str(error))
             return 0
+
+    async def _shorten(self, now: float) -> None:
+        for workload_id, log in list(self._logs.items()):
+            if self._shortened.get(workload_id, 0.0) > now - _SHORTEN_EVERY_S or not log.is_tall():
+                continue
+            self._shortened[workload_id] = now
+            try:
+                await asyncio.to_thread(log.flush)
+                if workload_id in self._logs:
+                    log.shorten()
+            except OSError as error:
+                _logger.warning("output_not_tended", workload=workload_id, error=str(error))
 
     def _wake(self) -> None:
         for future, (workload_id, offset) in self._waiting.items():

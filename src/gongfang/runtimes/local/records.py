@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from gongfang.domain.egress import parse_target
 from gongfang.domain.values import ExitInfo, JsonObject
-from gongfang.runtimes.interface import Limits, WorkloadKind
+from gongfang.runtimes.interface import Limits, Network, NetworkKind, WorkloadKind
 from gongfang.runtimes.local.processes import Process, parse_stat
 
 VERSION = 1
@@ -32,7 +33,8 @@ _LINE_WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was started. `port`: its slot, whether told or not. `boot`: the kernel's id of the boot it ran in."""
+    """What was started. `port`: its slot, whether told or not. `address`: where it is
+    reached, None: at the machine's loopback. `boot`: the kernel's id of the boot it ran in."""
 
     id: str
     kind: WorkloadKind | None
@@ -45,6 +47,9 @@ class Record:
     nonce: str
     sandboxed: bool
     started_at: datetime
+    network: Network = field(default_factory=lambda: Network(NetworkKind.host))
+    address: str | None = None
+    watched: tuple[str, ...] = ()  # folders whose size is looked at
 
     def to_json(self) -> JsonObject:
         return {
@@ -58,6 +63,7 @@ class Record:
                 "processes": self.limits.processes,
                 "open_files": self.limits.open_files,
                 "wall_s": self.limits.wall_s,
+                "disk_bytes": self.limits.disk_bytes,
             },
             "port": self.port,
             "wants_port": self.wants_port,
@@ -66,6 +72,13 @@ class Record:
             "nonce": self.nonce,
             "sandboxed": self.sandboxed,
             "started_at": self.started_at.isoformat(),
+            "network": {
+                "kind": self.network.kind,
+                "internet": self.network.internet,
+                "allow": [str(target) for target in self.network.allow],
+            },
+            "address": self.address,
+            "watched": list(self.watched),
         }
 
     @staticmethod
@@ -82,7 +95,18 @@ class Record:
             nonce=str(data["nonce"]),
             sandboxed=bool(data["sandboxed"]),
             started_at=datetime.fromisoformat(data["started_at"]),
+            network=_network(data.get("network")),
+            address=data.get("address"),
+            watched=tuple(data.get("watched", ())),
         )
+
+
+def _network(data: JsonObject | None) -> Network:
+    """Records of before there were networks have none: theirs was the machine's."""
+    if data is None:
+        return Network(NetworkKind.host)
+    allow = tuple(parse_target(str(text)) for text in data["allow"])
+    return Network(NetworkKind(data["kind"]), bool(data["internet"]), allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +128,15 @@ class End:
             "at": self.at.isoformat(),
             "timed_out": self.timed_out,
             "told": self.told,
+            "disk_full": info.disk_full,
         }
 
     @staticmethod
     def from_json(data: JsonObject) -> "End":
-        info = ExitInfo(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"]))
+        info = ExitInfo(
+            *(data["code"], data["signal"], bool(data["out_of_memory"]), bool(data["lost"])),
+            disk_full=bool(data.get("disk_full")),
+        )
         return End(info, datetime.fromisoformat(data["at"]), bool(data["timed_out"]), bool(data.get("told")))
 
 
@@ -128,10 +156,12 @@ class Folder:
     path: Path
     output: Path = field(init=False)
     status: Path = field(init=False)
+    layer: Path = field(init=False)  # what it writes where it has no disk of its own
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", self.path / "output.log")
         object.__setattr__(self, "status", self.path / "status")
+        object.__setattr__(self, "layer", self.path / "layer")
 
     def write_record(self, record: Record) -> None:
         _write_json(self.path / "record.json", record.to_json())
@@ -193,6 +223,13 @@ class Folder:
     @property
     def timed_out(self) -> bool:
         return (self.path / "timed_out").exists()
+
+    def mark_disk_full(self) -> None:
+        (self.path / "disk_full").touch()
+
+    @property
+    def disk_full(self) -> bool:
+        return (self.path / "disk_full").exists()
 
 
 def exit_of(status: Status, wait_status: int | None, *, out_of_memory: bool) -> ExitInfo:

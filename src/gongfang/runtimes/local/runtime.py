@@ -8,11 +8,15 @@ All that is known stands in the workloads' folders (`records`); memory holds onl
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import structlog
 
 from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import GongfangError, Rejected
@@ -20,32 +24,41 @@ from gongfang.runtimes.broadcast import Broadcast, Listener
 from gongfang.runtimes.checks import check_id, check_spec
 from gongfang.runtimes.interface import (
     Capabilities,
-    Guarantee,
     Handle,
     LogChunk,
     LogMark,
     Mount,
+    Network,
+    NetworkKind,
     Observation,
     Phase,
     Usage,
+    WorkloadKind,
     WorkloadSpec,
 )
-from gongfang.runtimes.local import plain, sandbox
+from gongfang.runtimes.local import sandbox
 from gongfang.runtimes.local.cgroups import Cgroups
+from gongfang.runtimes.local.disks import MIB, Disk, Disks, remove_layer
+from gongfang.runtimes.local.guarantees import guarantees
 from gongfang.runtimes.local.host import find_isolation
 from gongfang.runtimes.local.launch import Launch, keep_own_descriptors, spawn, take_locks
 from gongfang.runtimes.local.logs import LogKeeper, OutputLog
+from gongfang.runtimes.local.net.keeper import NetworkKeeper
+from gongfang.runtimes.local.net.network import NetworkSettings
+from gongfang.runtimes.local.planning import Machine, plan_launch
 from gongfang.runtimes.local.ports import Ports
 from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
 from gongfang.runtimes.local.records import Folder, Record
 from gongfang.runtimes.local.sandbox import FDS, Inside, Isolation
+from gongfang.runtimes.local.seccomp import own_filter
+from gongfang.runtimes.local.watch import DiskWatch
 from gongfang.runtimes.local.workload import Workload, adopt
 from gongfang.runtimes.tools import EnsureDroplet, EnsureTool
 
+_logger = structlog.get_logger()
 LOG_LIMIT_BYTES = 16 << 20
 UID_BASE = 200_000
 _WALL_GRACE_S = 5.0
-_LIMITS = (("memory_limit", "memory"), ("cpu_limit", "cpu"), ("process_limit", "pids"))
 
 
 class LocalRuntime:
@@ -67,10 +80,12 @@ class LocalRuntime:
         uid_base: int = UID_BASE,
         log_limit: int = LOG_LIMIT_BYTES,
         sandboxed: bool = True,
+        network: NetworkSettings | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.folder = home / "workloads"
         self._scratch = home / "scratch"
+        self._trash = home / "trash"  # records on their way out: a removal that is cut off is never taken for records
         self._tool = tool
         self._droplet = droplet
         self._first_port = port_range[0]
@@ -80,35 +95,47 @@ class LocalRuntime:
         self._clock = clock
         self._ports = Ports(home, *port_range)
         self._cgroups = Cgroups(home)
+        self._net = NetworkKeeper(home, network or NetworkSettings(), port_range)
         self._host = sandbox.look_at_host()
         self._isolation = Isolation(None, os.geteuid() == 0, False, ())
         self._workloads: dict[str, Workload] = {}
         self._starting: dict[str, asyncio.Task[Handle]] = {}
         self._broadcast = Broadcast()
         self._logs = LogKeeper(clock)
-        self._log_task: asyncio.Task[None] | None = None
+        self._disks = Disks(home)
+        self._watch_disks = DiskWatch(self._disk_full)
+        self._filter = own_filter() or b""
+        self._keepers: list[asyncio.Task[None]] = []
 
     # --- opening and closing ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.folder, self._trash):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self._trash.iterdir():
+            await asyncio.to_thread(remove_layer, left)
         keep_own_descriptors()
         self._cgroups.open()
         await self._find_isolation()
+        if self._sandboxed:
+            await self._disks.open()
         boot = boot_id()
         for path in sorted(self.folder.iterdir()):
             await self._adopt(Folder(path), boot)
+        await self._find_network()
         running = [each.id for each in self._workloads.values() if each.end is None]
         await asyncio.to_thread(self._cgroups.remove_others, running)
-        self._log_task = asyncio.create_task(self._logs.run(), name="runtime-logs")
+        self._keepers = [
+            asyncio.create_task(self._logs.run(), name="runtime-logs"),
+            asyncio.create_task(self._watch_disks.run(), name="runtime-disks"),
+        ]
 
     async def close(self) -> None:
         starting = list(self._starting.values())
         if starting:
             await asyncio.wait(starting)  # half a start is worse than a late close
         tasks = [each.task for each in self._workloads.values() if each.task is not None]
-        if self._log_task is not None:
-            tasks.append(self._log_task)
+        tasks += self._keepers
         for task in tasks:
             task.cancel()
         if tasks:
@@ -117,24 +144,19 @@ class LocalRuntime:
             each.cancel_timers()
         self._workloads.clear()
         self._broadcast.close()
+        await self._net.close()
         self._cgroups.close()
+        self._disks.close()
+
+    @property
+    def gateway(self) -> str | None:
+        """The machine's address as workloads see it; None where they have no network of their own."""
+        gateway = self._net.gateway
+        return None if gateway is None else str(gateway)
 
     def capabilities(self) -> Capabilities:
-        isolation = self._isolation
-        sandboxed = isolation.bwrap is not None
-        found: list[Guarantee] = []
-        for name, part in _LIMITS:
-            has = self._cgroups.has(part)
-            found.append(Guarantee(name, has, "" if has else "no_cgroup", {} if has else {"controller": part}))
-        own_user = isolation.as_root and sandboxed
-        found.append(Guarantee("own_user", own_user, "" if own_user else "no_own_user"))
-        for name in ("own_filesystem", "own_processes"):
-            why = {} if sandboxed else {"detail": isolation.why_no_sandbox}
-            found.append(Guarantee(name, sandboxed, "" if sandboxed else "no_sandbox", why))
-        writable = isolation.overlay or not sandboxed
-        why = {} if writable else {"detail": isolation.why_no_overlay}
-        found.append(Guarantee("writable_app", writable, "" if writable else "no_overlay", why))
-        found.append(Guarantee("own_network", False, "network_shared"))
+        found = guarantees(self._isolation, self._cgroups.controllers(), self._disks.why)
+        found.append(self._net.guarantee())
         return Capabilities("local", tuple(found))
 
     # --- starting --------------------------------------------------------------------------------------------------
@@ -159,7 +181,9 @@ class LocalRuntime:
         locks: list[int] = []
         try:
             uid, gid = self._user(spec, port)
-            inside = Inside(spec, uid, gid, port if spec.wants_port else None, tools, droplet)
+            own_network = self._isolation.network and spec.network.kind is NetworkKind.own
+            told_port = port if spec.wants_port else None
+            inside = Inside(spec, uid, gid, told_port, tools, droplet, own_network=own_network)
             for mount in spec.mounts:
                 if not mount.source.exists():
                     raise Rejected("mount_missing", path=str(mount.source))
@@ -170,7 +194,8 @@ class LocalRuntime:
         except BaseException:
             self._ports.give_back(port)
             self._cgroups.remove(spec.id)
-            shutil.rmtree(folder.path, ignore_errors=True)
+            await self._disks.forget(spec.id)
+            remove_layer(folder.path)
             raise
         finally:
             for number in locks:
@@ -179,6 +204,15 @@ class LocalRuntime:
     async def _launch(self, inside: Inside, folder: Folder, port: int, locks: Sequence[int]) -> Handle:
         spec = inside.spec
         folder.path.mkdir(mode=0o700)
+        disk = await self._disk(spec, folder)
+        try:
+            return await self._launch_on(replace(inside, disk=disk), folder, port, locks)
+        finally:
+            if disk is not None:
+                await self._disks.let_go(disk)  # the sandbox has it now
+
+    async def _launch_on(self, inside: Inside, folder: Folder, port: int, locks: Sequence[int]) -> Handle:
+        spec = inside.spec
         record = Record(
             id=spec.id,
             kind=spec.kind,
@@ -191,10 +225,15 @@ class LocalRuntime:
             nonce=secrets.token_hex(8),
             sandboxed=self._isolation.bwrap is not None,
             started_at=self._clock(),
+            network=spec.network,
+            address=self._net.address(port) if inside.own_network else None,
+            watched=self._watched(spec, inside.disk),
         )
         launch = await self._plan(inside, folder, record, locks)
         folder.write_record(record)
-        pid, ready = spawn(launch)
+        # In the thread that sees the disk; the one that makes the network is started by it, and sees the same.
+        own = inside.own_network
+        pid, ready = await self._disks.run(lambda: self._net.spawn(record, launch) if own else spawn(launch))
         workload = Workload(record, folder, OutputLog(folder.path, self._log_limit))
         seen = stat(pid)
         assert seen is not None, "an unreaped child has a /proc entry"
@@ -210,35 +249,29 @@ class LocalRuntime:
 
     async def _plan(self, inside: Inside, folder: Folder, record: Record, locks: Sequence[int]) -> Launch:
         """What to launch. The control groups are made here."""
-        isolation, spec = self._isolation, inside.spec
-        variables = sandbox.environment(inside)
-        data: dict[int, bytes] = {}
-        if isolation.bwrap is None:
-            view = await asyncio.to_thread(plain.prepare, inside, folder.path)
-            words = plain.words(inside, view)
-            variables = plain.variables(variables, view, record.nonce)
-        else:
-            options = sandbox.bwrap_arguments(self._host, isolation, inside, variables)
-            options += ["--json-status-fd", str(FDS.status), "--info-fd", str(FDS.ready)]
-            if locks:
-                options += ["--sync-fd", str(FDS.locks)]
-            data[FDS.arguments] = b"".join(os.fsencode(option) + b"\0" for option in options)
-            data |= {FDS.passwd: sandbox.passwd(inside), FDS.group: sandbox.group(inside)}
-            words = [isolation.bwrap, "--args", str(FDS.arguments), "--", *sandbox.command(isolation, inside)]
-            variables = {"PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8"}
-        return Launch(
-            words=words,
-            variables=variables,
-            sandboxed=isolation.bwrap is not None,
-            launch_file=folder.launch_file(record.nonce),
-            output=folder.output,
-            output_owner=inside.uid if isolation.as_root and isolation.bwrap is not None else None,
-            status=folder.status,
-            open_files=spec.limits.open_files,
-            groups=self._cgroups.create(spec.id, spec.limits),
-            data=data,
-            locks=locks,
-        )
+        files = {FDS.filter: self._filter} if self._isolation.filtered else {}
+        if inside.own_network:
+            files |= self._net.files(inside.hostname)
+        groups = self._cgroups.create(inside.spec.id, inside.spec.limits)
+        machine = Machine(self._host, self._isolation, self._log_limit)
+        return await plan_launch(machine, inside, folder, record, groups=groups, files=files, locks=locks)
+
+    async def _disk(self, spec: WorkloadSpec, folder: Folder) -> Disk | None:
+        """Where it may write: a disk of its size; without those, folders, so that it is not memory that fills."""
+        size = spec.limits.disk_bytes
+        if size is None or self._isolation.bwrap is None:
+            return None
+        disk = await self._disks.make(spec.id, size // MIB)
+        if disk is None and self._isolation.layer:
+            disk = Disk(folder.layer)
+            disk.make()
+        return disk
+
+    def _watched(self, spec: WorkloadSpec, disk: Disk | None) -> tuple[str, ...]:
+        found = [str(mount.source) for mount in spec.mounts if mount.writable and mount.own]
+        if disk is not None and self._disks.why:
+            found.append(str(disk.folder))
+        return tuple(found)
 
     def _user(self, spec: WorkloadSpec, port: int) -> tuple[int, int]:
         if not self._isolation.as_root or self._isolation.bwrap is None:
@@ -257,6 +290,9 @@ class LocalRuntime:
         """Follows a workload that runs, to its end."""
         self._workloads[workload.id] = workload
         self._logs.add(workload.id, workload.log)
+        record = workload.record
+        keeps_reserve = record.kind is WorkloadKind.build
+        self._watch_disks.add(record.id, record.watched, record.limits.disk_bytes, keeps_reserve=keeps_reserve)
         wall_s = workload.record.limits.wall_s
         if wall_s is not None:
             left = max(0.0, wall_s - workload.elapsed_s(self._clock()))
@@ -274,12 +310,28 @@ class LocalRuntime:
         workload.cancel_timers()
         workload.conclude(self._cgroups, self._clock())
         await asyncio.to_thread(self._cgroups.remove, workload.id)
+        await self._net.release(workload.record)
         self._ports.give_back(workload.record.port)
         self._logs.drop(workload.id)
+        self._watch_disks.drop(workload.id)
+        await self._disks.forget(workload.id)
+        await asyncio.to_thread(remove_layer, workload.folder.layer)
         if not workload.record.sandboxed:
             await asyncio.to_thread(shutil.rmtree, workload.folder.path / "app", ignore_errors=True)
         workload.ended.set()
         self._broadcast.tell(workload.id)
+
+    def _disk_full(self, workload_id: str) -> None:
+        workload = self._workloads.get(workload_id)
+        if workload is None or workload.end is not None:
+            return
+        workload.disk_full = True
+        try:
+            workload.folder.mark_disk_full()
+        except OSError as error:  # that very disk
+            _logger.warning("workload_end_not_written", workload=workload_id, error=str(error))
+        finally:
+            self._stop(workload, 0.0)  # it goes on writing for as long as it is asked
 
     def _out_of_time(self, workload: Workload) -> None:
         workload.timed_out = True
@@ -324,8 +376,25 @@ class LocalRuntime:
             return
         if workload.end is None:
             raise Rejected("workload_running", id=workload_id)
+        if workload.task is not None:
+            await asyncio.wait([workload.task])  # its end is known; what follows from it may still be written down
         del self._workloads[workload_id]
-        await asyncio.to_thread(shutil.rmtree, workload.folder.path, ignore_errors=True)
+        gone = self._trash / f"{workload_id}.{secrets.token_hex(4)}"
+        with contextlib.suppress(FileNotFoundError):
+            workload.folder.path.rename(gone)
+        await asyncio.to_thread(remove_layer, gone)
+
+    async def set_network(self, workload_id: str, network: Network) -> None:
+        await self._settled(workload_id)
+        workload = self._workloads.get(workload_id)
+        if workload is None or workload.end is not None or workload.record.network == network:
+            return
+        if network.kind is not workload.record.network.kind:
+            raise Rejected("network_kind_fixed", id=workload_id)
+        record = replace(workload.record, network=network)
+        await self._net.change(record)  # what is written down later has happened
+        workload.record = record
+        workload.folder.write_record(record)
 
     async def _settled(self, workload_id: str) -> None:
         task = self._starting.get(workload_id)
@@ -371,6 +440,15 @@ class LocalRuntime:
     async def log_grew(self, workload_id: str, offset: int) -> None:
         await self._logs.grew(workload_id, offset)
 
+    async def _find_network(self) -> None:
+        """After the records have been read: what runs keeps its address."""
+        isolation = self._isolation
+        running = [each.record for each in self._workloads.values() if each.end is None]
+        usable = isolation.as_root and isolation.bwrap is not None
+        why_not = "network_needs_sandbox" if isolation.as_root else "network_needs_root"
+        await self._net.open(running, why_not="" if usable else why_not)
+        self._isolation = replace(isolation, network=self._net.enforced)
+
     async def _find_isolation(self) -> None:
         bwrap, why = None, "the setting forbids one"
         if self._sandboxed:
@@ -388,24 +466,3 @@ def _give(top: Path, uid: int, gid: int) -> None:
         for name in folders + files:
             os.lchown(os.path.join(folder, name), uid, gid)  # noqa: PTH118  (a million times quicker in bulk)
     os.lchown(top, uid, gid)
-
-
-async def stop_everything(home: Path, *, grace_s: float) -> int:
-    """Stops all workloads of a home whose control plane is gone. Gives how many ran."""
-
-    async def no_tool(name: str) -> sandbox.Tool:
-        raise Rejected("tool_unknown", name=name)
-
-    async def no_droplet(sha256: str) -> Path:
-        raise Rejected("mount_missing", path=sha256)
-
-    if not (home / "workloads").is_dir():
-        return 0
-    runtime = LocalRuntime(home, tool=no_tool, droplet=no_droplet, sandboxed=False)
-    await runtime.open()
-    try:
-        running = [each.workload_id for each in await runtime.list() if each.phase is Phase.running]
-        await asyncio.gather(*(runtime.stop(workload_id, grace_s=grace_s) for workload_id in running))
-        return len(running)
-    finally:
-        await runtime.close()

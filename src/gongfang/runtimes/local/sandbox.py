@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gongfang.runtimes.interface import Mount, WorkloadSpec
+from gongfang.runtimes.interface import Mount, NetworkKind, WorkloadKind, WorkloadSpec
+from gongfang.runtimes.local.disks import Disk
 from gongfang.runtimes.tools import Tool
 
 APP = "/app"
@@ -38,34 +39,52 @@ _ETC = (
     "ssl",
     "timezone",
 )
+_SECRET = ("/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/CA/private", "/etc/pki/entitlement")
+_SETTINGS = ("/usr/local/etc", "/usr/etc")
+_KERNEL = tuple(f"/proc/{name}" for name in ("kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug"))
+_TENANTS = (WorkloadKind.instance, WorkloadKind.task)
+_NETWORK_FILES = ("/etc/hosts", "/etc/resolv.conf")
+_SMALLEST_TMPFS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """What of the machine is shown. `links`: (name, target) of links at the root, as /bin → usr/bin. `folders`: real
-    ones. `etc`: paths below /etc."""
+    ones. `etc`: paths below /etc. `secret`: folders of private keys in them, which look empty to all. `settings`: of
+    the machine's own programs (a registry's password may stand there), which builds need and tenants' apps don't.
+    `kernel`: files of /proc that tell of the machine, and are covered."""
 
     links: tuple[tuple[str, str], ...]
     folders: tuple[str, ...]
     etc: tuple[str, ...]
+    secret: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    kernel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
     """What the machine was seen to allow. `bwrap` None: no sandbox can be made. `launcher`: goes before the command
-    to give up root (`{uid}` is filled in), empty where not root. `why_*`: what the machine said."""
+    to give up root (`{uid}` is filled in), empty where not root. `filtered`: system calls are. `counts_processes`: a
+    limit on them that is set inside the sandbox counts those in there only. `layer`: what is written can lie in a
+    folder of the home. `network`: workloads have networks of their own. `why_*`: what the machine said."""
 
     bwrap: str | None
     as_root: bool
     overlay: bool
     launcher: tuple[str, ...]
+    filtered: bool = False
+    layer: bool = False
+    counts_processes: bool = False
+    network: bool = False
     why_no_sandbox: str = ""
     why_no_overlay: str = ""
+    why_no_filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """One workload's inputs, resolved: its tools, its droplet's folder, its user, its port."""
+    """One workload's inputs, resolved: its tools, its droplet's folder, its user, its port, and where it may write."""
 
     spec: WorkloadSpec
     uid: int
@@ -73,6 +92,12 @@ class Inside:
     port: int | None
     tools: Sequence[Tool] = ()
     droplet: Path | None = None
+    disk: Disk | None = None
+    own_network: bool = False
+
+    @property
+    def hostname(self) -> str:
+        return self.spec.id.replace("_", "-").strip("-.")[:63] or "workload"
 
     @property
     def home(self) -> str:
@@ -90,6 +115,9 @@ class Descriptors:
     group: int = 6
     locks: int = 7
     ready: int = 8
+    filter: int = 9
+    resolver: int = 16
+    hosts: int = 17
 
 
 FDS = Descriptors()
@@ -107,7 +135,12 @@ def look_at_host(root: Path = Path("/")) -> Host:
             folders.append(f"/{name}")
     etc = [f"/etc/{name}" for name in _ETC if (root / "etc" / name).exists()]
     etc += sorted(f"/etc/{path.name}" for path in (root / "etc").glob("java*") if path.exists())
-    return Host(tuple(links), tuple(folders), tuple(etc))
+    return Host(
+        *(tuple(links), tuple(folders), tuple(etc)),
+        secret=tuple(path for path in _SECRET if (root / path[1:]).is_dir()),
+        settings=tuple(path for path in _SETTINGS if (root / path[1:]).is_dir()),
+        kernel=tuple(path for path in _KERNEL if (root / path[1:]).is_file()),
+    )
 
 
 def environment(inside: Inside) -> dict[str, str]:
@@ -135,17 +168,23 @@ def bwrap_arguments(
     """`bwrap`'s options, for its `--args`: there no other process can read the variables' values."""
     spec = inside.spec
     words: list[str] = list(_NAMESPACES)
-    words += ["--hostname", spec.id.replace("_", "-").strip("-.")[:63] or "workload"]
+    words += ["--hostname", inside.hostname]
+    if isolation.network and spec.network.kind is NetworkKind.none:
+        words += ["--unshare-net"]
     if isolation.as_root:
         words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         words += ["--unshare-user"]
-    words += _base(host, fds)
+    if isolation.filtered:
+        words += ["--seccomp", str(fds.filter)]
+    words += _base(host, inside, fds)
     words += _tools(inside.tools, host)
     if inside.droplet is not None:
-        words += _droplet(inside.droplet, overlay=isolation.overlay)
+        words += _droplet(inside.droplet, inside.disk, overlay=isolation.overlay)
     for mount in spec.mounts:
         words += _mount(mount)
+    # What the sandbox itself is made of is memory; an ordinary user's would be the workload's to fill.
+    words += ["--remount-ro", "/dev", "--remount-ro", "/"]
     words += ["--chdir", spec.workdir, "--clearenv"]
     for name, value in variables.items():
         words += ["--setenv", name, value]
@@ -157,7 +196,9 @@ def command(isolation: Isolation, inside: Inside) -> list[str]:
     if isolation.launcher:
         launcher = [word.replace("{uid}", str(inside.uid)) for word in isolation.launcher]
         return [*launcher, *inside.spec.command]
-    return ["/bin/sh", "-c", 'exec "$@"', "sh", *inside.spec.command]
+    most = inside.spec.limits.processes
+    limit = f"ulimit -u {most} 2>/dev/null || ulimit -p {most}; " if isolation.counts_processes and most else ""
+    return ["/bin/sh", "-c", f'{limit}exec "$@"', "sh", *inside.spec.command]
 
 
 def passwd(inside: Inside) -> bytes:
@@ -174,19 +215,32 @@ def group(inside: Inside) -> bytes:
     return f"root:x:0:\napp:x:{inside.gid}:\nnogroup:x:65534:\n".encode()
 
 
-def _base(host: Host, fds: Descriptors) -> list[str]:
+def _base(host: Host, inside: Inside, fds: Descriptors) -> list[str]:
     words: list[str] = [*_folder("/etc"), *_folder("/var")]
     for folder in host.folders:
         words += ["--ro-bind", folder, folder]
     for name, target in host.links:
         words += ["--symlink", target, name]
     for path in host.etc:
-        words += ["--ro-bind-try", path, path]
+        if not (inside.own_network and path in _NETWORK_FILES):
+            words += ["--ro-bind-try", path, path]
     words += ["--perms", "0644", "--ro-bind-data", str(fds.passwd), "/etc/passwd"]
     words += ["--perms", "0644", "--ro-bind-data", str(fds.group), "/etc/group"]
+    if inside.own_network:
+        words += ["--perms", "0644", "--ro-bind-data", str(fds.resolver), "/etc/resolv.conf"]
+        words += ["--perms", "0644", "--ro-bind-data", str(fds.hosts), "/etc/hosts"]
+    for folder in (*host.secret, *(host.settings if inside.spec.kind in _TENANTS else ())):
+        words += ["--tmpfs", folder, "--remount-ro", folder]
     words += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/dev/shm", "/tmp", "/var/tmp"):  # noqa: S108
-        words += ["--perms", "1777", "--tmpfs", folder]
+    for path in host.kernel:
+        words += ["--ro-bind", "/dev/null", path]
+    memory = inside.spec.limits.memory_bytes
+    size = [] if memory is None else ["--size", str(max(_SMALLEST_TMPFS, memory // 2))]
+    words += [*size, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108  (the sandbox's own)
+    if inside.disk is not None:
+        return [*words, "--bind", str(inside.disk.tmp), "/tmp", "--bind", str(inside.disk.var_tmp), "/var/tmp"]  # noqa: S108
+    for folder in ("/tmp", "/var/tmp"):  # noqa: S108
+        words += [*size, "--perms", "1777", "--tmpfs", folder]
     return words
 
 
@@ -210,7 +264,9 @@ def _parents(target: str) -> list[str]:
     return [word for parent in reversed(above) for word in _folder(parent)]
 
 
-def _droplet(folder: Path, *, overlay: bool) -> list[str]:
+def _droplet(folder: Path, disk: Disk | None, *, overlay: bool) -> list[str]:
+    if overlay and disk is not None:
+        return ["--overlay-src", str(folder), "--overlay", str(disk.upper), str(disk.work), APP]
     if overlay:
         # The top of what is seen is the upper layer's, root's own; below, the droplet's own permissions hold.
         return ["--overlay-src", str(folder), "--tmp-overlay", APP, "--chmod", "0777", APP]

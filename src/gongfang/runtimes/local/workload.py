@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -45,6 +45,7 @@ class Workload:
     end: End | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     timed_out: bool = False
+    disk_full: bool = False
     told_to_stop: bool = False
     kill_timer: asyncio.TimerHandle | None = None
     wall_timer: asyncio.TimerHandle | None = None
@@ -68,7 +69,7 @@ class Workload:
             phase=Phase.running if end is None else Phase.ended,
             kind=record.kind,
             labels=record.labels,
-            endpoint=Endpoint("127.0.0.1", record.port) if record.wants_port else None,
+            endpoint=Endpoint(record.address or "127.0.0.1", record.port) if record.wants_port else None,
             started_at=record.started_at,
             ended_at=None if end is None else end.at,
             exit=None if end is None else end.exit,
@@ -167,7 +168,9 @@ class Workload:
         wait_status = reap(self.launcher.pid) if self.launcher is not None else None
         status = self.folder.read_status()
         info = exit_of(status, wait_status, out_of_memory=cgroups.ran_out_of_memory(self.id))
-        end = End(info, status.ended_at or now, self.timed_out, self.told_to_stop)
+        info = replace(info, disk_full=self.disk_full)
+        told = self.told_to_stop and not self.disk_full
+        end = End(info, status.ended_at or now, self.timed_out, told)
         self.end = end
         try:
             self.folder.write_end(end)
@@ -187,6 +190,7 @@ class Workload:
 def adopt(record: Record, folder: Folder, log: OutputLog, boot: str) -> Workload:
     """A workload as its records tell of it; `launcher` is set where it may still run."""
     workload = Workload(record, folder, log, end=folder.read_end(), timed_out=folder.timed_out)
+    workload.disk_full = folder.disk_full
     if workload.end is None and record.boot == boot:
         workload.launcher = folder.read_launcher(record.nonce)
         workload.find_first()

@@ -22,6 +22,7 @@ from gongfang.runtimes.interface import (
     Handle,
     LogChunk,
     LogMark,
+    Network,
     Observation,
     Phase,
     Usage,
@@ -30,7 +31,7 @@ from gongfang.runtimes.interface import (
 from gongfang.runtimes.memory.language import Step, parse
 
 _GUARANTEES = (
-    *("memory_limit", "cpu_limit", "process_limit"),
+    *("memory_limit", "cpu_limit", "process_limit", "disk_limit", "system_calls"),
     *("own_user", "own_filesystem", "own_processes", "own_network"),
 )
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
@@ -318,6 +319,14 @@ class MemoryRuntime:
         if run is not None and run.exit is None:
             raise Rejected("workload_running", id=workload_id)
         self.machine.runs.pop(workload_id, None)
+
+    async def set_network(self, workload_id: str, network: Network) -> None:
+        run = self.machine.runs.get(workload_id)
+        if run is None or run.exit is not None:
+            return
+        if network.kind is not run.spec.network.kind:
+            raise Rejected("network_kind_fixed", id=workload_id)
+        run.spec = replace(run.spec, network=network)
 
     async def usage(self, workload_id: str) -> Usage | None:
         run = self.machine.runs.get(workload_id)
