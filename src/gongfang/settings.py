@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     keep_packages: int = Field(default=10, ge=1)
     """Newest packages of an app that are kept; those of kept releases always are."""
     keep_builds: int = Field(default=10, ge=1)
-    """Newest ended builds of an app that are kept, with their logs."""
+    """Newest ended builds of an app that are kept, and the logs of these; builds of kept droplets always are."""
     keep_operations_days: float = Field(default=90, gt=0)
     keep_unpacked_days: float = Field(default=7, ge=0)
     """Unpacked droplets on which nothing runs stay for so long after they were last asked for."""

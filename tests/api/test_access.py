@@ -1,5 +1,6 @@
 """Log-in, tokens, users and roles: who gets in, and who may give what to whom."""
 
+import concurrent.futures
 from datetime import timedelta
 
 from gongfang.operations.access import mint_admin_token
@@ -160,3 +161,19 @@ def test_a_token_is_out_from_the_answer_on_that_revoked_it(world: World, admin: 
         client.data("GET", "/apps")
     admin.data("DELETE", f"/tokens/{issued['id']}")
     assert client.code("GET", "/apps", 401) == "token_invalid"
+
+
+def test_administrators_who_disable_each_other_at_once_are_answered(world: World, admin: Api) -> None:
+    role = [{"role": "administrator", "level": "platform"}]
+    pairs = [[world.user(role)[0] for _ in range(2)] for _ in range(4)]
+
+    def disable(user_id: str) -> int:
+        return world.client(world.token).patch(f"/users/{user_id}", json={"disabled": True}).status_code
+
+    try:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(disable, [user_id for pair in pairs for user_id in pair])) == {200}
+    finally:
+        for pair in pairs:
+            for user_id in pair:
+                admin.data("DELETE", f"/users/{user_id}")

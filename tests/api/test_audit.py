@@ -206,6 +206,27 @@ def test_before_and_after_without_a_secret(place: Place, admin: Api) -> None:
     assert "hunter2" not in everything and secret.removeprefix("whsec_") not in everything
 
 
+def test_what_goes_along_is_told(place: Place, admin: Api) -> None:
+    space = admin.data("POST", "/spaces", 201, json={"name": new_name(), "organization_id": place.organization})["id"]
+    hook = admin.data("POST", "/webhooks", 201, json={"url": "http://127.0.0.1:9/", "name": "h", "scope_id": space})
+    role = {"role": "developer", "level": "space", "scope_id": space}
+    user, caller = place.world.user([role], scopes=["app:read", "tree:read"])
+    binding = admin.data("GET", f"/users/{user}")["roles"][0]["id"]
+    own = admin.data("GET", f"/tokens?user_id={user}")["items"][0]["id"]
+    made = caller.data("POST", "/tokens", 201, json={"name": "of it", "scopes": ["app:read"]})["id"]
+    admin.data("DELETE", f"/tokens/{own}")
+    before = last_event(admin, "token:delete")["before"]
+    assert before["name"] == "t" and before[f"token[{made}].name"] == "of it"
+    admin.data("DELETE", f"/spaces/{space}")
+    before = last_event(admin, "space:delete")["before"]
+    assert before[f"webhook[{hook['id']}].url"] == "http://127.0.0.1:9/***"
+    assert before[f"role[{binding}].role"] == "developer"
+    kept = [admin.data("POST", "/tokens", 201, json={"name": "many", "user_id": user})["id"] for _ in range(30)]
+    admin.data("DELETE", f"/users/{user}")
+    before = last_event(admin, "user:delete")["before"]
+    assert any(f"token[{key}].name" in before for key in kept) and len(before) < 120 and before["…"] > 0
+
+
 # --- refused calls ----------------------------------------------------------------------------------------------------
 
 

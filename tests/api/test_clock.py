@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from gongfang.domain.clock import SteadyClock
 from gongfang.domain.values import Instance, InstanceState, Operation
+from gongfang.domain.webhooks import Webhook
 from gongfang.reconcile.clock import move_along
 from tests.api.conftest import Api, World, new_name
 
@@ -21,6 +22,7 @@ def test_deadlines_and_beginnings_are_put_on_and_ends_stay(world: World, admin: 
             for name, state in (("alive", InstanceState.starting), ("ended", InstanceState.crashed)):
                 instance = Instance(f"{app['id']}-{name}", app["id"], "r", 0, "web", 0, state, now, started_at=now)
                 await tx.insert(instance)
+            await tx.update(Operation, operation["id"], started_at=now)
 
     async def one(noun: type, key: str):
         async with database.reading() as tx:
@@ -31,7 +33,8 @@ def test_deadlines_and_beginnings_are_put_on_and_ends_stay(world: World, admin: 
     clock = SteadyClock(world.clock)
     assert world.do(move_along(database, clock, YEARS)) >= 2
     try:
-        assert world.do(one(Operation, operation["id"])).deadline == before.deadline + YEARS
+        moved = world.do(one(Operation, operation["id"]))
+        assert (moved.deadline, moved.started_at) == (before.deadline + YEARS, now + YEARS)
         assert world.do(one(Instance, f"{app['id']}-alive")).started_at == now + YEARS
         assert world.do(one(Instance, f"{app['id']}-ended")).started_at == now
         (event,) = admin.data("GET", "/events", params={"tag": "platform:clock:jumped", "limit": 1})["items"]
@@ -57,3 +60,43 @@ def test_a_lock_out_lasts_as_long_as_it_should(world: World, admin: Api) -> None
     finally:
         world.clock.ahead = timedelta()
         world.do(move_along(world.services.database, clock, YEARS))
+
+
+def test_a_webhook_that_has_just_failed_is_not_given_up(world: World, admin: Api) -> None:
+    body = {"url": "http://127.0.0.1:9/", "level": "platform", "tags": ["no:such"]}
+    hooks = [admin.data("POST", "/webhooks", 201, json=body)["id"] for _ in range(2)]
+    database, now = world.services.database, world.clock()
+
+    async def fail() -> None:
+        async with database.writing() as tx:
+            await tx.update(Webhook, hooks[0], failing_since=now, next_attempt_at=now + timedelta(seconds=5))
+
+    async def times(key: str):
+        async with database.reading() as tx:
+            hook = await tx.one(Webhook, key)
+            return hook and (hook.failing_since, hook.next_attempt_at)
+
+    world.do(fail())
+    clock = SteadyClock(world.clock)
+    world.do(move_along(database, clock, YEARS))
+    try:
+        assert world.do(times(hooks[0])) == (now + YEARS, now + YEARS + timedelta(seconds=5))
+        assert world.do(times(hooks[1])) == (None, None)
+    finally:
+        world.do(move_along(database, clock, -YEARS))
+        for hook in hooks:
+            admin.data("DELETE", f"/webhooks/{hook}")
+
+
+def test_a_kept_answer_is_kept_for_a_day_all_the_same(world: World, admin: Api) -> None:
+    key = {"idempotency-key": new_name("k")}
+    first = admin.data("POST", "/tokens", 201, json={"name": "once"}, headers=key)["id"]
+    clock = SteadyClock(world.clock)
+    world.do(move_along(world.services.database, clock, YEARS))
+    world.clock.ahead = YEARS
+    try:
+        again = admin.post("/tokens", json={"name": "once"}, headers=key)
+        assert again.json()["data"]["id"] == first and "idempotent-replayed" in again.headers
+    finally:
+        world.clock.ahead = timedelta()
+        world.do(move_along(world.services.database, clock, -YEARS))

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from cryptography.fernet import Fernet
 
 from gongfang.blobs import ObjectBlobs
 from gongfang.builders import DropletCache
-from gongfang.domain.clock import utc_now
+from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import Conflict
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, AppConfig, Build, BuildState, Droplet, Package, Release, RuntimeName
@@ -23,7 +24,9 @@ from gongfang.reconcile.keys import KeyRotation
 from gongfang.reconcile.plans.retention import Policy
 from gongfang.state import Database, Hub, Keyring, migrate
 from gongfang.state.dump import DumpedTable, loading, snapshot
+from gongfang.state.sealed import SEALED
 from tests.api.conftest import Api, World, new_name
+from tests.api.one_of_everything import Place
 
 SECRET = "hunter2-in-clear"
 
@@ -48,7 +51,7 @@ class Yard:
     blobs: ObjectBlobs
     droplets: DropletCache
 
-    def collector(self, clearing: object = _always, **settings: object) -> Collector:
+    def collector(self, clearing: object = _always, clock: Clock = utc_now, **settings: object) -> Collector:
         given = {
             "cache": self.folder / "cache",
             "trash": self.folder / "trash",
@@ -63,7 +66,7 @@ class Yard:
             self.world.runtime,
             self.blobs,
             self.droplets,
-            utc_now,
+            clock,
             made,
             clearing,  # type: ignore[arg-type]
         )
@@ -236,6 +239,18 @@ def test_unpacked_droplets_and_caches(world: World, yard: Yard) -> None:
     world.do(work())
 
 
+def test_a_clock_that_is_put_ahead_makes_no_row_old(world: World, yard: Yard, admin: Api) -> None:
+    admin.data("POST", "/tokens", 201, json={"name": "t"}, headers={"idempotency-key": new_name("k")})
+
+    async def rows(collector: Collector) -> set[str]:
+        return {item.kind for item in (await collector.run(dry_run=True)).items} & {"answers", "operations"}
+
+    before = yard.collector(clock=world.clock)
+    world.clock.ahead = timedelta(days=3000)
+    assert world.do(rows(before)) == set()
+    assert "answers" in world.do(rows(yard.collector(clock=world.clock)))  # begun under that time
+
+
 def test_it_leaves_an_event_with_totals_and_is_for_administrators(world: World, yard: Yard, admin: Api) -> None:
     async def work() -> None:
         await yard.store(b"twelve bytes")
@@ -274,6 +289,29 @@ def test_no_secret_stands_in_the_database_in_clear(world: World, admin: Api, pos
     assert SECRET.encode() not in data
     assert token.encode() not in data
     assert hashlib.sha256(token.encode()).hexdigest().encode() in data
+
+
+def test_whatever_is_sealed_is_known_to_the_rotation(world: World, admin: Api, postgres_url: str) -> None:
+    """By what stands in the database once there is one of everything: a column that was forgotten would be lost."""
+    ids = Place(world).shared
+    admin.data("PATCH", f"/apps/{ids['app_id']}/environment", 202, json={"variables": {"A": SECRET}})
+    admin.data("POST", "/tokens", 201, json={"name": "t"}, headers={"idempotency-key": new_name("k")})
+
+    async def sealed() -> set[tuple[str, str]]:
+        found: set[tuple[str, str]] = set()
+        async with world.services.database.writing() as tx:
+            for release in await tx.find(Release, app_id=ids["app_id"]):
+                await tx.update(Release, release.id, config=AppConfig({"A": SECRET}))
+        async with snapshot(postgres_url) as taken:
+            for table in taken.tables:
+                rows = bytearray()
+                await taken.copy(table, rows.extend)
+                for row in bytes(rows).splitlines():
+                    cells = zip(table.columns, row.split(b"\t"), strict=True)
+                    found |= {(table.name, name) for name, cell in cells if re.search(rb"gAAAA[\w-]{60}", cell)}
+        return found
+
+    assert world.do(sealed()) == {(each.table, each.column) for each in SEALED}
 
 
 def test_rotated_keys_seal_everything_and_the_old_one_opens_nothing(

@@ -30,7 +30,16 @@ async def built(world: World, folder: Path, build: Build, losses: int) -> Build:
     database = world.services.database
     runtime = MemoryRuntime(otherwise=("sleep",))
     droplets = DropletCache(folder / "droplets", fetch=world.services.blobs.fetch, put=world.services.blobs.put_file)
-    settings = BuildSettings(folder / "builds", folder / "cache", 256, 60, 1, {}, ())
+    settings = BuildSettings(
+        folder=folder / "builds",
+        cache=folder / "cache",
+        memory_mb=256,
+        disk_mb=64,
+        timeout_s=60,
+        concurrency=1,
+        environment={},
+        mounts=(),
+    )
     reconcile = BuildReconciler(database, runtime, world.services.blobs, droplets, world.clock, settings)
     async with database.writing() as tx:
         await tx.insert(build)

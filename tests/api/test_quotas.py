@@ -258,7 +258,22 @@ def test_on_the_command_line(yard: Yard, world: World, monkeypatch: pytest.Monke
     assert "不限" in gongfang("show", "--org", yard.organization).stdout
 
 
+def test_the_event_tells_of_the_quota_and_not_of_the_place(yard: Yard, admin: Api) -> None:
+    def told() -> Any:
+        return admin.data("GET", "/events", params={"tag": "space:quota", "limit": 1})["items"][0]
+
+    yard.of_space(apps=1)
+    event = told()
+    assert (event["before"], event["after"]) == (None, {"apps": 1}) and event["object_name"]
+    yard.of_space(apps=2, instances=5)
+    event = told()
+    assert (event["before"], event["after"]) == ({"apps": 1}, {"apps": 2, "instances": 5})
+
+
 def test_a_deleted_place_takes_its_quota_along(yard: Yard, admin: Api) -> None:
     yard.of_space(apps=1)
+    name = admin.data("GET", f"/spaces/{yard.space}")["name"]
     admin.data("DELETE", f"/spaces/{yard.space}")
+    event = admin.data("GET", "/events", params={"tag": "space:delete", "limit": 1})["items"][0]
+    assert event["object_name"] == name and event["before"] == {"name": name, "apps": 1} and event["after"] is None
     assert admin.code("GET", f"/spaces/{yard.space}/quota", 404) == "space_not_found"

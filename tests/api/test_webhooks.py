@@ -122,6 +122,23 @@ def test_after_a_day_it_is_disabled_and_goes_on_when_enabled(place: Place, world
         assert len(receiver.got) == 4 and receiver.numbers[1] == receiver.numbers[2] < receiver.numbers[3]
 
 
+def test_a_new_address_is_not_given_up_for_the_old_ones_failures(place: Place, world: World) -> None:
+    body = {"url": "http://127.0.0.1:9/", "scope_id": place.space, "tags": ["no:such"]}
+    hook = place.admin.data("POST", "/webhooks", 201, json=body)["id"]
+
+    async def failing() -> None:
+        async with world.services.database.writing() as tx:
+            since = world.clock() - timedelta(hours=23)
+            await tx.update(Webhook, hook, attempts=30, failing_since=since, next_attempt_at=world.clock())
+
+    world.do(failing())
+    same = place.admin.data("PATCH", f"/webhooks/{hook}", json={"url": "http://127.0.0.1:9/"})
+    assert (same["attempts"], same["next_attempt_at"]) == (30, None) and same["failing_since"]
+    new = place.admin.data("PATCH", f"/webhooks/{hook}", json={"url": "http://127.0.0.1:9/new"})
+    assert (new["attempts"], new["failing_since"], new["next_attempt_at"]) == (0, None, None)
+    place.admin.data("DELETE", f"/webhooks/{hook}")
+
+
 def test_one_that_is_gone_is_disabled_at_once(place: Place, world: World) -> None:
     with receiving() as receiver:
         hook = new_hook(place, receiver, tags=["app:create"])
@@ -177,7 +194,7 @@ def test_a_dead_receiver_holds_up_no_other(place: Place, world: World) -> None:
         held = [new_hook(place, slow, tags=["app:create"])["id"] for _ in range(3)]
         new_hook(place, quick, tags=["app:create"])
         hooks = hooks_of(world)
-        workers = KeyedWorkers("webhook", hooks, hooks.enabled, database.hub, world.clock, sweep_s=30, concurrency=99)
+        workers = KeyedWorkers("webhook", hooks, hooks.enabled, database.hub, sweep_s=30, concurrency=99)
 
         async def begin() -> list[asyncio.Task[None]]:
             return [asyncio.create_task(workers.run()), asyncio.create_task(hooks.relay())]

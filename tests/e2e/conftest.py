@@ -11,10 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -158,10 +159,12 @@ def fresh_home() -> Path:
     return folder / "home"
 
 
-@pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    """One platform for all tests that don't break it."""
-    started = Platform(fresh_home())
+P = TypeVar("P", bound=Platform)
+
+
+@contextmanager
+def running(started: P) -> Iterator[P]:
+    """Up for the block; nothing of it is left after it."""
     try:
         started.up()
         yield started
@@ -170,6 +173,13 @@ def platform() -> Iterator[Platform]:
         left = started.processes()
         shutil.rmtree(started.home.parent)
         assert left == []
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """One platform for all tests that don't break it."""
+    with running(Platform(fresh_home())) as started:
+        yield started
 
 
 @pytest.fixture

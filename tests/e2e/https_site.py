@@ -1,7 +1,6 @@
 """A platform with HTTPS everywhere, behind a private authority, and what asks it."""
 
 import http.client
-import shutil
 import socket
 import ssl
 import tempfile
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.conftest import Platform, free_port, fresh_home
+from tests.e2e.conftest import Platform, free_port, fresh_home, running
 from tests.tls_papers import Authority, Paper, pem
 
 
@@ -40,22 +39,17 @@ def https_platform(ca: Authority) -> Iterator[HttpsPlatform]:
         (folder / "ca.pem").write_text(pem(ca.certificate))
         # A name that this machine's own address does not have: its command line works all the same.
         write(folder, ca.sign("gongfang.plant.example", "localhost"))
-        started = HttpsPlatform(
-            fresh_home(),
-            environment={
-                "GONGFANG_EDGE_TLS_PORT": str(free_port()),
-                "GONGFANG_API_TLS_CERT": str(folder / "api.pem"),
-                "GONGFANG_API_TLS_KEY": str(folder / "api.key"),
-            },
-        )
-        try:
-            started.up()
+        with running(
+            HttpsPlatform(
+                fresh_home(),
+                environment={
+                    "GONGFANG_EDGE_TLS_PORT": str(free_port()),
+                    "GONGFANG_API_TLS_CERT": str(folder / "api.pem"),
+                    "GONGFANG_API_TLS_KEY": str(folder / "api.key"),
+                },
+            )
+        ) as started:
             yield started
-        finally:
-            started.down()
-            left = started.processes()
-            shutil.rmtree(started.home.parent)
-            assert left == []
 
 
 def trusting(ca: Authority) -> ssl.SSLContext:

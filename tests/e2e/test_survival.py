@@ -8,22 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Platform, fresh_home, is_running, wait_until, write_version
+from tests.e2e.conftest import Platform, fresh_home, is_running, running, wait_until, write_version
 from tests.e2e.load import Load
 
 
 @pytest.fixture
 def fragile() -> Iterator[Platform]:
     """A platform of the test's own, to be broken."""
-    started = Platform(fresh_home())
-    try:
-        started.up()
+    with running(Platform(fresh_home())) as started:
         yield started
-    finally:
-        started.down()
-        left = started.processes()
-        shutil.rmtree(started.home.parent)
-        assert left == []
 
 
 def test_without_its_control_plane_traffic_flows_and_up_adopts_what_runs(fragile: Platform, hello: Path) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,20 +11,13 @@ import pytest
 
 from gongfang.client import ClientError
 from tests.api.receiver import genuine, receiving
-from tests.e2e.conftest import Platform, fresh_home, is_running, wait_until
+from tests.e2e.conftest import Platform, fresh_home, is_running, running, wait_until
 
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[Platform]:
-    started = Platform(fresh_home(), environment={"GONGFANG_WEBHOOK_PRIVATE": "true"})
-    try:
-        started.up()
+    with running(Platform(fresh_home(), environment={"GONGFANG_WEBHOOK_PRIVATE": "true"})) as started:
         yield started
-    finally:
-        started.down()
-        left = started.processes()
-        shutil.rmtree(started.home.parent)
-        assert left == []
 
 
 def test_every_event_arrives_though_the_control_plane_is_killed(fragile: Platform) -> None:

@@ -1,5 +1,6 @@
 """A disk that fills: what needs room is refused by name, the rest goes on, it recovers by itself. And gc, for real."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -49,10 +50,15 @@ def disk(platform: Platform) -> str:
 def fill(platform: Platform, leave: int) -> Path:
     """A file of somebody else's that leaves so many bytes free."""
     path = platform.home / "somebody-elses"
-    found = os.statvfs(platform.home)
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - leave)
-    return path
+        while True:
+            found = os.statvfs(platform.home)
+            try:
+                os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - leave)
+                return path
+            except OSError as error:  # somebody wrote in between
+                assert error.errno == errno.ENOSPC
+                file.truncate(0)
 
 
 @needs_root

@@ -17,22 +17,15 @@ import orjson
 import pytest
 from bench.leftovers import faults, unended
 
-from tests.e2e.conftest import GONGFANG, Platform, fresh_home, is_running, wait_until
+from tests.e2e.conftest import GONGFANG, Platform, fresh_home, is_running, running, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="another boot id is shown by a bind mount, which takes root")
 
 
 @pytest.fixture
 def machine() -> Iterator[Platform]:
-    started = Platform(fresh_home())
-    try:
-        started.up()
+    with running(Platform(fresh_home())) as started:
         yield started
-    finally:
-        started.down()
-        left = started.processes()
-        shutil.rmtree(started.home.parent)
-        assert left == []
 
 
 def power_failure(platform: Platform) -> None:

@@ -2,19 +2,21 @@
 
 CSV is opened in spreadsheets, which run cells that look like a formula: such a cell gets an apostrophe in front (also
 the full-width forms, which Chinese editions take for the same). An export that breaks off midway closes the connection
-without the end of the body, so that the client knows.
+without the end of the body, so that the client knows; so does one whose caller is shut out meanwhile.
 """
 
 import csv
 import io
+import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import orjson
 from starlette.responses import Response, StreamingResponse
 
 from gongfang.api.call import KnownCall
+from gongfang.api.sse import CONFIRM_S
 
 TYPES = {"jsonl": "application/jsonl", "csv": "text/csv"}
 COLUMNS = (
@@ -28,6 +30,7 @@ _BOM = b"\xef\xbb\xbf"
 
 def download(call: KnownCall, pages: AsyncGenerator[list[str]], kind: str, *, bom: bool = False) -> Response:
     """The answer that sends them as a file."""
+    pages = allowed(pages, call.confirm, CONFIRM_S)
     chunks = _csv(pages, bom=bom) if kind == "csv" else _lines(pages)
     charset = "; charset=utf-8" if kind == "csv" else ""
     headers = {
@@ -39,6 +42,18 @@ def download(call: KnownCall, pages: AsyncGenerator[list[str]], kind: str, *, bo
         headers["content-encoding"] = "gzip"
         chunks = _gzip(chunks)
     return StreamingResponse(chunks, headers=headers)
+
+
+async def allowed(
+    pages: AsyncGenerator[list[str]], confirm: Callable[[], Awaitable[None]], every_s: float
+) -> AsyncGenerator[list[str]]:
+    """The same pages, while the caller is who may call: a download may take an hour. `confirm` raises when not."""
+    confirmed_at = time.monotonic()
+    async for page in pages:
+        if time.monotonic() - confirmed_at >= every_s:
+            await confirm()
+            confirmed_at = time.monotonic()
+        yield page
 
 
 def accepts_gzip(header: str) -> bool:

@@ -25,12 +25,11 @@ from starlette.responses import Response
 
 from gongfang.api.call import KnownCall
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
-from gongfang.state import Idempotent
+from gongfang.state import ANSWERS_KEPT, Idempotent
 
 log = structlog.get_logger("api")
 
 _WORKING = timedelta(minutes=10)
-_KEPT = timedelta(hours=24)
 _PURGE_EVERY = timedelta(hours=1)
 
 
@@ -78,7 +77,7 @@ class Replays:
         async with call.services.database.writing() as tx:
             if self._purged_at is None or now - self._purged_at > _PURGE_EVERY:
                 self._purged_at = now
-                await tx.purge_idempotency(now - _KEPT)
+                await tx.purge_idempotency(now - ANSWERS_KEPT)
             if await tx.claim_idempotency(name, fingerprint, now, self._owner):
                 return None
             found = await tx.idempotent(name)
@@ -98,7 +97,7 @@ class Replays:
         """Whether the key is free: its answer is old, or nobody works on it and nothing was done."""
         age = now - found.created_at
         if found.status is not None or found.done is not None:
-            return age > _KEPT
+            return age > ANSWERS_KEPT
         return age > _WORKING or found.owner != self._owner
 
     async def _keep(self, call: KnownCall, name: str, response: Response) -> None:

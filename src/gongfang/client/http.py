@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -82,13 +83,22 @@ def trust(ca: str | None, pinned: str | None) -> ssl.SSLContext | bool:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the leaf itself is what is trusted
-        context.load_verify_locations(pinned)
+        context.load_verify_locations(cadata=_leaf(Path(pinned)))
         return context
     if ca is None:
         return True
     context = ssl.create_default_context()
     context.load_verify_locations(ca)
     return context
+
+
+def _leaf(file: Path) -> str:
+    """The first certificate of a chain: those behind it sign others' too, and are not what is trusted."""
+    text = file.read_text("ascii", "replace")
+    start, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
+    if start < 0 or end < start:
+        raise ssl.SSLError(f"no certificate in {file}")
+    return text[start : end + len(ssl.PEM_FOOTER)]
 
 
 class Http:

@@ -39,6 +39,9 @@ _KINDS = {
     "org": "organization",
     "spc": "space",
     "whk": "webhook",
+    "crt": "certificate",
+    "drp": "droplet",
+    "dlv": "delivery",
 }
 _OUTCOMES = {
     "requested": Outcome.requested,
@@ -160,6 +163,12 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[JsonOb
     if left_out > 0:
         now["…"] = left_out
     return was, now
+
+
+def shortened(fields: JsonObject) -> JsonObject:
+    """The first of many fields, and how many were left out."""
+    left_out = len(fields) - MOST_FIELDS
+    return fields if left_out <= 0 else {**dict(list(fields.items())[:MOST_FIELDS]), "…": left_out}
 
 
 def _shown(value: Any, *, changed: bool = False) -> Any:

@@ -48,3 +48,10 @@ class SteadyClock:
     def accept(self, jump: timedelta) -> None:
         """From now on the time after the jump is told."""
         self._base += jump
+
+
+def lived(wall: Clock = utc_now, monotonic: Callable[[], float] = time.monotonic) -> Clock:
+    """A clock for what is removed for its age: never further ahead than this process has lived, whatever jumps, so a
+    clock that is put years ahead makes nothing old. (It may be late, by the time that a machine was suspended.)"""
+    began, at = wall(), monotonic()
+    return lambda: min(wall(), began + timedelta(seconds=monotonic() - at))

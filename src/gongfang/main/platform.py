@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -299,9 +298,7 @@ class Platform:
         ):
             # A wildcard may bring thousands of domains at once: they leave the database to others, too.
             at_once = 4 if kind in ("https", "certificate") else 16
-            workers = KeyedWorkers(
-                kind, handler, keys, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=at_once
-            )
+            workers = KeyedWorkers(kind, handler, keys, self._hub, sweep_s=settings.sweep_s, concurrency=at_once)
             self._workers.append(workers)
             self._spawn_for_ever(workers.run, f"workers:{kind}")
         self._send_events()
@@ -311,9 +308,7 @@ class Platform:
         """Webhooks, each in a turn of its own however many there are, and the end of old events."""
         settings, database = self._settings, self._database_
         hooks = Webhooks(database, self._clock, self._sender.send)
-        workers = KeyedWorkers(
-            "webhook", hooks, hooks.enabled, self._hub, self._clock, sweep_s=settings.sweep_s, concurrency=10_000
-        )
+        workers = KeyedWorkers("webhook", hooks, hooks.enabled, self._hub, sweep_s=settings.sweep_s, concurrency=10_000)
         self._workers.append(workers)
         self._spawn_for_ever(workers.run, "workers:webhook")
         self._spawn_for_ever(hooks.relay, "webhooks")
@@ -384,7 +379,7 @@ class Platform:
         status = self._edge.status()
         edge_ok = status.connected and status.acknowledged
         checks["edge"] = (edge_ok, None if edge_ok else Reason("edge_waiting", {}))
-        latest = self._clock() - timedelta(seconds=self._settings.sweep_s * 3 + 10)
+        latest = asyncio.get_running_loop().time() - (self._settings.sweep_s * 3 + 10)
         swept = all(w.last_sweep is not None and w.last_sweep > latest for w in self._workers)
         checks["reconciler"] = (swept, None if swept else Reason("sweep_waiting", {}))
         return checks

@@ -12,6 +12,7 @@ work; before any work, a source with too many failures of whatever names is sent
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -58,6 +59,19 @@ async def issue(tx: Writing, token: Token) -> IssuedToken:
     text = fresh_token()
     await tx.insert(token, hash=hash_token(text))
     return IssuedToken(token, text)
+
+
+async def end_tokens(tx: Writing, tokens: Iterable[Token]) -> None:
+    """Ends them and what was made with them, which the database would end without a word; streams end, too."""
+    ended = list(tokens)
+    newest = ended
+    while newest:
+        newest = await tx.find(Token, parent_id=[t.id for t in newest])
+        ended += newest
+    if ended:
+        await tx.delete(Token, id={t.id for t in ended})
+    for user_id in {t.user_id for t in ended}:
+        tx.wake("access", user_id)
 
 
 async def authenticate(database: Database, clock: Clock, bearer: str) -> tuple[User, Token]:

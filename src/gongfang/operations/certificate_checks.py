@@ -9,6 +9,7 @@ up the control plane. Sizes are looked at before anything expensive is done, for
 """
 
 import re
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,10 +90,20 @@ def read_papers(chain: str, key: str, now: datetime) -> Papers:
 
 @contextmanager
 def _readable(number: int) -> Generator[None]:
-    """Much of a certificate is read only when it is asked for, and may be broken then."""
+    """Much of a certificate is read only when it is asked for, and may be broken then. What the library only warns of
+    (a serial number that isn't positive, say) is broken too: clients refuse it."""
     try:
-        yield
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            yield
+    except (
+        UserWarning,
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+    ) as error:
         raise invalid_field("certificate", "certificate_unreadable", number=number) from error
 
 

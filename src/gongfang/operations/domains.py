@@ -198,18 +198,25 @@ async def detach_domain(context: Context, app_ref: str, domain_id: str) -> None:
         tx.wake("app", app.id)
 
 
+async def _held(tx: Writing, context: Context, domain_id: str) -> tuple[Domain, App | None]:
+    """A domain that the caller may change, held, and the app that has it: that app's people change it, or, while it is
+    unattached, those of the tenant."""
+    await _find(tx, context, domain_id)
+    domain = await tx.lock(Domain, domain_id)
+    if domain is None:
+        raise NotFound("domain_not_found", domain=domain_id)
+    app = await tx.one(App, domain.app_id) if domain.app_id else None
+    if app is not None and not context.caller.may(Permission.domain_write, app.place):
+        raise Forbidden("forbidden", permission=Permission.domain_write.value)
+    if app is None:
+        await _require_in_tenant(tx, context, domain.tenant_id)
+    return domain, app
+
+
 async def delete_domain(context: Context, domain_id: str) -> None:
     """Forgets a domain, detaching it first. An app's own default one stays: `Conflict("domain_is_default")`."""
     async with context.database.writing() as tx:
-        await _find(tx, context, domain_id)
-        domain = await tx.lock(Domain, domain_id)
-        if domain is None:
-            raise NotFound("domain_not_found", domain=domain_id)
-        app = await tx.one(App, domain.app_id) if domain.app_id else None
-        if app is not None and not context.caller.may(Permission.domain_write, app.place):
-            raise Forbidden("forbidden", permission=Permission.domain_write.value)
-        if app is None:
-            await _require_in_tenant(tx, context, domain.tenant_id)
+        domain, app = await _held(tx, context, domain_id)
         if domain.default:
             raise Conflict("domain_is_default", domain=domain.domain)
         await tx.delete(Domain, id=domain.id)
@@ -226,15 +233,7 @@ async def change_domain(context: Context, domain_id: str, change: DomainChange) 
     Raises `Invalid` on HSTS where HTTPS is off.
     """
     async with context.database.writing() as tx:
-        await _find(tx, context, domain_id)
-        domain = await tx.lock(Domain, domain_id)
-        if domain is None:
-            raise NotFound("domain_not_found", domain=domain_id)
-        app = await tx.one(App, domain.app_id) if domain.app_id else None
-        if app is not None and not context.caller.may(Permission.domain_write, app.place):
-            raise Forbidden("forbidden", permission=Permission.domain_write.value)
-        if app is None:
-            await _require_in_tenant(tx, context, domain.tenant_id)
+        domain, app = await _held(tx, context, domain_id)
         given = change.model_dump(exclude_unset=True)
         wanted = {k: v for k, v in given.items() if v is not None or k == "hsts_max_age_s"}
         if wanted.get("hsts_max_age_s", 0) is None:

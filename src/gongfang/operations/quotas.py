@@ -58,7 +58,8 @@ async def set_quota(context: Context, noun: type[H], key: str, request: QuotaReq
             values = ("apps", "instances", "memory_mb", "updated_at")
             await tx.update(Quota, key, **{name: getattr(quota, name) for name in values})
         data = {"before": _told(before.limits if before else Limits()), "after": _told(quota.limits)}
-        await context.event(tx, f"{LEVELS[noun].value}:quota", place=place, object_id=key, data=data)
+        tag = f"{LEVELS[noun].value}:quota"
+        await context.event(tx, tag, place=place, object_id=key, object_name=node.name, data=data)
         return await _view(tx, context, node)
 
 

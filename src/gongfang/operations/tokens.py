@@ -9,7 +9,7 @@ from datetime import timedelta
 from gongfang.domain.errors import Forbidden, NotFound
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import Permission, Token, User
-from gongfang.operations.access import IssuedToken, issue
+from gongfang.operations.access import IssuedToken, end_tokens, issue
 from gongfang.operations.context import Context
 from gongfang.operations.users import find_user, require_administers
 from gongfang.wire.models import TokenRequest
@@ -84,6 +84,5 @@ async def delete_token(context: Context, token_id: str) -> None:
                 raise missing from error
         elif _cut_down(context) and not _of_family(context, token):
             raise missing
-        await tx.delete(Token, id=token.id)
-        tx.wake("access", token.user_id)
+        await end_tokens(tx, [token])
         await context.event(tx, "token:delete", object_id=token.id, data={"user": token.user_id, "name": token.name})

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
+from gongfang.domain.certificates import Certificate
 from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, invalid_field
 from gongfang.domain.ids import new_id
 from gongfang.domain.names import skeleton
@@ -25,6 +26,7 @@ from gongfang.domain.values import (
     Space,
     Tenant,
 )
+from gongfang.domain.webhooks import Webhook
 from gongfang.operations.context import Caller, Context
 from gongfang.state import Reading, Scope, Writing
 from gongfang.wire.models import OrganizationRequest, SpaceRequest, TenantRequest, TreeChange
@@ -264,6 +266,11 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
                 apps=inside.get("apps", 0),
                 domains=inside.get("domains", 0),
             )
+        # What goes along, one by one, so that the event tells of it.
+        column = f"{LEVELS[noun].value}_id"
+        await tx.delete(Webhook, **{column: key})
+        if noun is Tenant:
+            await tx.delete(Certificate, tenant_id=key)
         await tx.delete(RoleBinding, level=LEVELS[noun], scope_id=key)
         await tx.delete(Quota, id=key)
         await tx.delete(noun, id=key)

@@ -31,7 +31,7 @@ from gongfang.domain.values import (
     Token,
     User,
 )
-from gongfang.operations.access import enabled_platform_admins, hash_name, is_platform_admin
+from gongfang.operations.access import enabled_platform_admins, end_tokens, hash_name, is_platform_admin
 from gongfang.operations.context import Context
 from gongfang.operations.passwords import hashed
 from gongfang.operations.tree import NODES, default_node, naming, place_of
@@ -161,6 +161,8 @@ async def change_user(context: Context, user_id: str, change: UserChange) -> Use
         password_hash = None
     async with context.database.writing() as tx:
         user = await find_user(tx, context, user_id)
+        if change.disabled:
+            await _hold_administrators(tx, user)  # before the user: who disable each other at once wait in one line
         if await tx.lock(User, user.id) is None:
             raise NotFound("user_not_found", user=user_id)
         user = await _again(tx, user.id)
@@ -199,9 +201,8 @@ async def _end_tokens(tx: Writing, context: Context, user: User, *, password: bo
         return 0
     kinds: JsonObject = {} if every else {"from_login": True}
     tokens = await tx.find(Token, user_id=user.id, **kinds)
-    ended = [t.id for t in tokens if t.id != context.caller.token.id]
-    if ended:
-        await tx.delete(Token, id=ended)
+    ended = [t for t in tokens if t.id != context.caller.token.id]
+    await end_tokens(tx, ended)
     return len(ended)
 
 
@@ -211,19 +212,26 @@ async def delete_user(context: Context, user_id: str) -> None:
         user = await find_user(tx, context, user_id)
         await require_administers(tx, context, user)
         await _not_the_last(tx, user)
+        # One by one, so that the event tells of them.
+        await end_tokens(tx, await tx.find(Token, user_id=user.id))
+        await tx.delete(RoleBinding, user_id=user.id)
         await tx.delete(User, id=user.id)
         await context.event(tx, "user:delete", object_id=user.id, data={"name": user.name})
         tx.wake("access", user.id)
 
 
+async def _hold_administrators(tx: Writing, user: User) -> None:
+    """All of the platform, in one order, where the user is one."""
+    if is_platform_admin(user):
+        for admin_id in await enabled_platform_admins(tx):
+            await tx.lock(User, admin_id)
+
+
 async def _not_the_last(tx: Writing, user: User) -> None:
     """Somebody else administers the platform. All of them are locked first: of two who remove each other at the same
     time, the second sees what the first did."""
-    if not is_platform_admin(user):
-        return
-    for admin_id in await enabled_platform_admins(tx):
-        await tx.lock(User, admin_id)
-    if not set(await enabled_platform_admins(tx)) - {user.id}:
+    await _hold_administrators(tx, user)
+    if is_platform_admin(user) and not set(await enabled_platform_admins(tx)) - {user.id}:
         raise Conflict("last_administrator", user=user.name)
 
 

@@ -121,11 +121,12 @@ async def show_webhook(context: Context, webhook_id: str) -> Webhook:
 
 
 async def change_webhook(context: Context, webhook_id: str, change: WebhookChange, *, private: bool) -> Webhook:
-    """A new address is tried at once; one that is enabled (again) goes on behind the last event that it got."""
+    """A new address is tried at once, and has a day of its own before it is given up; one that is enabled (again) goes
+    on behind the last event that it got."""
     changes: dict[str, Any] = {}
     if change.url is not None:
         _check_url(change.url, private)
-        changes |= {"url": change.url, "next_attempt_at": None}
+        changes["url"] = change.url
     if change.secret is not None:
         changes["secret"] = _checked_secret(change.secret.get_secret_value())
     if change.tags is not None:
@@ -137,6 +138,10 @@ async def change_webhook(context: Context, webhook_id: str, change: WebhookChang
         webhook = await tx.lock(Webhook, webhook_id)
         if webhook is None:
             raise NotFound("webhook_not_found", webhook=webhook_id)
+        if change.url is not None:
+            changes["next_attempt_at"] = None
+            if change.url != webhook.url:
+                changes |= {"attempts": 0, "failing_since": None}
         if change.enabled is not None:
             changes["enabled"] = change.enabled
             if change.enabled:

@@ -22,32 +22,25 @@ log = structlog.get_logger()
 LOOK_S = 1.0
 _ACTIVE = tuple(status.value for status in OperationStatus if not status.ended)
 _ALIVE = tuple(state.value for state in InstanceState if not state.ended)
-_MEASURED = ("started_at", "ready_at", "leaving_at")
+# Crashes count against an operation from its start on.
+_OF_OPERATIONS = ("deadline", "started_at")
+_OF_INSTANCES = ("started_at", "ready_at", "leaving_at")
 
 
 async def move_along(database: Database, clock: SteadyClock, jump: timedelta) -> int:
     """Moves what is under way; answers how many rows that were."""
     async with database.writing() as tx:
-        operations = await tx.find(Operation, status=_ACTIVE)
-        instances = await tx.find(Instance, state=_ALIVE)
-        for operation in operations:
-            await tx.update(Operation, operation.id, deadline=operation.deadline + jump)
-        for instance in instances:
-            times = {name: getattr(instance, name) for name in _MEASURED}
-            moved = {name: at + jump for name, at in times.items() if at is not None}
-            if moved:
-                await tx.update(Instance, instance.id, **moved)
-        for webhook in await tx.find(Webhook, enabled=True):
-            if webhook.failing_since is not None:  # else a jump of a day would give it up at once
-                again = webhook.next_attempt_at + jump if webhook.next_attempt_at else None
-                since = webhook.failing_since + jump
-                await tx.update(Webhook, webhook.id, failing_since=since, next_attempt_at=again)
+        moved = await tx.put_on(Operation, _OF_OPERATIONS, jump, answer="app_id", status=_ACTIVE)
+        moved += await tx.put_on(Instance, _OF_INSTANCES, jump, answer="app_id", state=_ALIVE)
+        # Else a jump of a day would give up at once what has failed for a moment.
+        await tx.put_on(Webhook, ("failing_since", "next_attempt_at"), jump, enabled=True)
         await tx.move_lock_outs(jump)
-        for app_id in {o.app_id for o in operations if o.app_id} | {i.app_id for i in instances}:
+        await tx.move_answers(jump)
+        for app_id in {app_id for app_id in moved if app_id}:
             tx.wake("app", app_id)
-        data = {"seconds": round(jump.total_seconds(), 1), "moved": len(operations) + len(instances)}
+        data = {"seconds": round(jump.total_seconds(), 1), "moved": len(moved)}
         await tx.event("platform:clock:jumped", at=clock() + jump, actor_name="platform", data=data)
-    return len(operations) + len(instances)
+    return len(moved)
 
 
 async def watch_clock(database: Database, clock: SteadyClock) -> None:

@@ -24,18 +24,16 @@ import structlog
 from gongfang.blobs.interface import BlobStore
 from gongfang.builders.archives import remove_tree
 from gongfang.builders.droplets import DropletCache, tree_size
-from gongfang.domain.clock import Clock
+from gongfang.domain.clock import Clock, lived
 from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.ids import new_id
 from gongfang.domain.values import App, Build, Droplet, Instance, Package, Release, Task
 from gongfang.reconcile.plans import retention as r
 from gongfang.runtimes.interface import Runtime
-from gongfang.state import Database, Reading, Writing
+from gongfang.state import ANSWERS_KEPT, Database, Reading, Writing
 from gongfang.state import housekeeping as ask
 
 log = structlog.get_logger()
-
-ANSWERS_KEPT = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +112,7 @@ class Collector:
         self._blobs = blobs
         self._droplets = droplets
         self._clock = clock
+        self._lived = lived(clock)
         self._settings = settings
         self._clearing = clearing
         self._one = asyncio.Lock()
@@ -225,7 +224,8 @@ class Collector:
             await tx.delete(noun, id=ids)
 
     async def _old_rows(self, run: "_Run", settings: GcSettings) -> None:
-        operations, answers = run.now - settings.operations, run.now - ANSWERS_KEPT
+        now = self._lived()
+        operations, answers = now - settings.operations, now - ANSWERS_KEPT
         if run.dry_run:
             async with self._database.reading() as tx:
                 run.note_count("operations", await ask.old_operations(tx, operations), "gc_old")

@@ -6,11 +6,9 @@ raises is tried again with back-off, and the error is logged once with its trace
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
 
 import structlog
 
-from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Unavailable
 from gongfang.state import Hub
 
@@ -28,14 +26,13 @@ class KeyedWorkers:
     """Runs a handler for each woken key of one kind. `keys`: all there are, for the sweep."""
 
     def __init__(
-        self, kind: str, handler: Handler, keys: Keys, hub: Hub, clock: Clock, *, sweep_s: float, concurrency: int = 16
+        self, kind: str, handler: Handler, keys: Keys, hub: Hub, *, sweep_s: float, concurrency: int = 16
     ) -> None:
         self.kind = kind
-        self.last_sweep: datetime | None = None
+        self.last_sweep: float | None = None  # by the event loop's clock, which doesn't jump
         self._handler = handler
         self._keys = keys
         self._hub = hub
-        self._clock = clock
         self._sweep_s = sweep_s
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
@@ -61,7 +58,7 @@ class KeyedWorkers:
                 begun = asyncio.get_running_loop().time()
                 try:
                     keys = list(await self._keys())
-                    self.last_sweep = self._clock()
+                    self.last_sweep = asyncio.get_running_loop().time()
                     if self._unseen is None:
                         self._unseen = set(keys)
                     await self._feed(keys)

@@ -1,12 +1,11 @@
 """How long events are kept: at least 180 days, longer by `GONGFANG_EVENT_RETENTION_DAYS`, then removed bit by bit."""
 
 import asyncio
-import time
 from datetime import datetime, timedelta
 
 import structlog
 
-from gongfang.domain.clock import Clock
+from gongfang.domain.clock import Clock, lived
 from gongfang.state import Database
 
 log = structlog.get_logger()
@@ -30,11 +29,11 @@ async def keep_events(database: Database, clock: Clock, days: int) -> None:
 
     Time goes on as steadily as this process has lived: a clock that jumps years ahead removes nothing.
     """
-    began, at = clock(), time.monotonic()
+    now = lived(clock)
     while True:
         total = 0
-        now = min(clock(), began + timedelta(seconds=time.monotonic() - at))
-        while removed := await prune_events(database, now - timedelta(days=days), PRUNED_AT_ONCE):
+        before = now() - timedelta(days=days)
+        while removed := await prune_events(database, before, PRUNED_AT_ONCE):
             total += removed
             await asyncio.sleep(_BETWEEN_S)
         if total:

@@ -9,10 +9,11 @@ from gongfang.state.audited import EventForgotten
 from gongfang.state.crypto import Keyring
 from gongfang.state.database import Database, Reading, Writing
 from gongfang.state.hub import Hub, Wake
-from gongfang.state.records import CertificatePapers, Idempotent, LoginRecord, Scope
+from gongfang.state.records import ANSWERS_KEPT, CertificatePapers, Idempotent, LoginRecord, Scope
 from gongfang.state.schema import migrate, reachable, schema_differences
 
 __all__ = [
+    "ANSWERS_KEPT",
     "CertificatePapers",
     "Database",
     "EventForgotten",

@@ -51,13 +51,17 @@ def _key(value: Any) -> str:
     return str(getattr(value, "id", None) or f"{type(value).__name__.lower()}_{id(value)}")
 
 
+_Which = tuple[type[Any], str]
+
+
 class AuditedWriting(Writing):
     """See the module."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._held: dict[str, Any] = {}
-        self._changes: dict[str, Change] = {}
+        # By noun and id: a place and its quota have the same id.
+        self._held: dict[_Which, Any] = {}
+        self._changes: dict[_Which, Change] = {}
         self._unrecorded = False
 
     def unrecorded(self, why: str) -> None:
@@ -66,8 +70,8 @@ class AuditedWriting(Writing):
 
     async def lock(self, noun: type[T], key: str) -> T | None:
         found = await super().lock(noun, key)
-        if found is not None and key not in self._held:
-            self._held[key] = found
+        if found is not None:
+            self._held.setdefault((noun, key), found)
         return found
 
     async def insert(self, value: Any, **more: Any) -> None:
@@ -75,7 +79,7 @@ class AuditedWriting(Writing):
         self._note(_key(value), None, value)
 
     async def update(self, noun: type[T], key: str, **changes: Any) -> T | None:
-        before = self._known(key) or await self.lock(noun, key)
+        before = self._known(noun, key) or await self.lock(noun, key)
         after = await super().update(noun, key, **changes)
         if after is not None:
             self._note(key, before, after)
@@ -89,20 +93,21 @@ class AuditedWriting(Writing):
         return count
 
     async def set_password(self, user_id: str, password_hash: str) -> None:
-        before = self._known(user_id) or await self.lock(User, user_id)
+        before = self._known(User, user_id) or await self.lock(User, user_id)
         await super().set_password(user_id, password_hash)
         if before is not None:
             self._note(user_id, before, before)
-            self._changes[user_id].masked["password"] = password_hash
+            self._changes[User, user_id].masked["password"] = password_hash
 
-    def _known(self, key: str) -> Any:
-        change = self._changes.get(key)
-        return change.after if change is not None else self._held.get(key)
+    def _known(self, noun: type[Any], key: str) -> Any:
+        change = self._changes.get((noun, key))
+        return change.after if change is not None else self._held.get((noun, key))
 
     def _note(self, key: str, before: Any, after: Any) -> None:
-        change = self._changes.get(key)
+        which: _Which = (cast("type[Any]", type(after if after is not None else before)), key)
+        change = self._changes.get(which)
         if change is None:
-            self._changes[key] = Change(before, after)
+            self._changes[which] = Change(before, after)
         else:
             change.after = after
 
@@ -118,24 +123,26 @@ class AuditedWriting(Writing):
         await super().finish()
 
     def _tell(self, event: dict[str, Any], told: set[str]) -> None:
-        change = self._changes.get(event["object_id"] or "")
-        if change is None:
-            return
-        told.add(event["object_id"])
-        for side, shown in zip(("before", "after"), change.shown(), strict=True):
-            given = cast("JsonObject | None", event[side])
-            event[side] = shown if given is None else {**(shown or {}), **given}
-        event["object_name"] = event["object_name"] or audit.name_of(change.noun)
+        for (_, key), change in self._changes.items():
+            if key != event["object_id"]:
+                continue
+            told.add(key)
+            for side, shown in zip(("before", "after"), change.shown(), strict=True):
+                given = cast("JsonObject | None", event[side])
+                event[side] = shown if given is None else {**(shown or {}), **given}
+            event["object_name"] = event["object_name"] or audit.name_of(change.noun)
 
     def _tell_the_rest(self, event: dict[str, Any], told: set[str]) -> None:
-        for key, change in self._changes.items():
+        sides: dict[str, JsonObject] = {"before": {}, "after": {}}
+        for (_, key), change in self._changes.items():
             if key in told or isinstance(change.noun, _WORK):
                 continue
             kind = audit.kind_of(key, type(change.noun).__name__.lower())
-            for side, shown in zip(("before", "after"), change.shown(), strict=True):
-                fields = {f"{kind}[{key}].{name}": value for name, value in (shown or {}).items()}
-                if fields:
-                    event[side] = {**cast("JsonObject", event[side] or {}), **fields}
+            for side, shown in zip(sides, change.shown(), strict=True):
+                sides[side] |= {f"{kind}[{key}].{name}": value for name, value in (shown or {}).items()}
+        for side, fields in sides.items():
+            if fields:
+                event[side] = {**cast("JsonObject", event[side] or {}), **audit.shortened(fields)}
 
 
 __all__ = ["AuditedWriting", "Change", "EventForgotten"]

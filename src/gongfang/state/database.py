@@ -463,6 +463,23 @@ class Writing(Reading):
             update(table).where(table.c.id == user_id).values(failed_logins=failed, locked_until=locked_until)
         )
 
+    async def put_on(
+        self, noun: type[Any], columns: Iterable[str], by: timedelta, *, answer: str = "id", **equals: Any
+    ) -> list[Any]:
+        """Moves times of all that match, where there are any: from what stands there at this moment, whatever was
+        written meanwhile. Answers one column of each."""
+        table = NOUNS[noun]
+        self.nouns.add(noun)
+        moved = {name: table.c[name] + by for name in columns}
+        there = or_(*(table.c[name].is_not(None) for name in moved))
+        statement = update(table).where(there, *_equal(table, equals)).values(moved).returning(table.c[answer])
+        return list((await self._connection.execute(statement)).scalars())
+
+    async def move_answers(self, by: timedelta) -> None:
+        """Puts on the times of kept answers: they are kept for a day, whatever the machine's clock does."""
+        table = tables.idempotency
+        await self._connection.execute(update(table).values(created_at=table.c.created_at + by))
+
     async def move_lock_outs(self, by: timedelta) -> None:
         """Puts on the ends of all lock-outs, when the machine's clock was put on."""
         for table in (tables.users, tables.login_failures):

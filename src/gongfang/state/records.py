@@ -1,9 +1,12 @@
 """Values that are asked of and told by the store, and are nobody else's nouns."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gongfang.domain.values import JsonObject, Token, User
+
+ANSWERS_KEPT = timedelta(hours=24)
+"""How long the first answer to a POST with an `Idempotency-Key` is given again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,19 @@
 """Where a call comes from behind proxies, and what stands in a spreadsheet's cells."""
 
+import asyncio
+import contextlib
 import csv
 import io
+from collections.abc import AsyncGenerator
 from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gongfang.api.exports import accepts_gzip, cell, rows
+from gongfang.api.exports import accepts_gzip, allowed, cell, rows
 from gongfang.api.source import client_address
+from gongfang.domain.errors import Unauthenticated
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -58,3 +62,27 @@ def test_rows_are_read_back(cells: list[str]) -> None:
 def test_compression_by_wish() -> None:
     assert accepts_gzip("gzip, br") and accepts_gzip("GZIP;q=0.5") and accepts_gzip("*")
     assert not accepts_gzip("") and not accepts_gzip("br") and not accepts_gzip("gzip;q=0")
+
+
+def test_a_download_ends_where_its_caller_is_shut_out() -> None:
+    asked = 0
+
+    async def confirm() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise Unauthenticated("token_invalid")
+
+    async def pages() -> AsyncGenerator[list[str]]:
+        for number in range(5):
+            yield [str(number)]
+
+    async def read(every_s: float) -> list[list[str]]:
+        got: list[list[str]] = []
+        with contextlib.suppress(Unauthenticated):
+            async for page in allowed(pages(), confirm, every_s):
+                got.append(page)
+        return got
+
+    assert asyncio.run(read(0)) == [["0"]] and asked == 2
+    assert len(asyncio.run(read(3600))) == 5 and asked == 2

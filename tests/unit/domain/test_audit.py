@@ -1,12 +1,16 @@
 """What an event tells of a change, and never a secret."""
 
+import ast
 import json
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gongfang
 from gongfang.domain import audit
 from gongfang.domain.clock import utc_now
 from gongfang.domain.values import App, AppConfig, AppType, DesiredState, ProcessConfig, RuntimeName, Task, TaskState
@@ -93,3 +97,42 @@ def test_outcomes_and_kinds() -> None:
     ]
     assert audit.outcome_of("app:instance:crashed") == "failed"
     assert audit.kind_of("tok_1", "user:token") == "token" and audit.kind_of(None, "platform:x") == "platform"
+
+
+def test_every_kind_of_id_has_a_word() -> None:
+    source = Path(gongfang.__file__).parent
+    made = {p for file in source.rglob("*.py") for p in re.findall(r'new_id\("([a-z]+)"\)', file.read_text())}
+    assert {"app", "crt", "whk"} <= made
+    assert [p for p in sorted(made) if audit.kind_of(f"{p}_1", "-") == "-"] == ["tr"]  # a folder of rubbish
+
+
+def _tags(source: Path) -> set[str]:
+    """The tags that are spelt out in calls of `event`."""
+    found: set[str] = set()
+    for file in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "event":
+                texts = [
+                    part.value for given in node.args[:2] for part in ast.walk(given) if isinstance(part, ast.Constant)
+                ]
+                found |= {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+(:[a-z]+)+", text)}
+    return found
+
+
+def _documented(page: str) -> set[str]:
+    """Those of the page's table of tags: in a cell a word alone goes on where the last whole tag did."""
+    found: set[str] = set()
+    for row in page.partition("## Tags")[2].partition("\n## ")[0].splitlines():
+        above = ""
+        for word in re.findall(r"`([^`]+)`", row.partition("|")[2].partition("|")[0]):
+            above = word.rpartition(":")[0] if ":" in word else above
+            found.add(word if ":" in word else f"{above}:{word}")
+    return found
+
+
+def test_every_tag_is_documented() -> None:
+    root = Path(gongfang.__file__).parent
+    tags, known = _tags(root), _documented((root.parents[1] / "docs" / "events.md").read_text())
+    assert {"app:create", "webhook:disabled", "platform:bootstrap"} <= tags
+    missing = {t for t in tags if t not in known and not (t.rpartition(":")[0] in known and t.endswith(":succeeded"))}
+    assert not missing

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gongfang.domain.clock import JUMP, SteadyClock
+from gongfang.domain.clock import JUMP, SteadyClock, lived
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -64,3 +64,14 @@ def test_a_suspended_machine_has_jumped() -> None:
     clock = machine.clock()
     machine.wall += timedelta(hours=9)  # the monotonic clock does not run meanwhile
     assert clock.jump() == timedelta(hours=9)
+
+
+def test_a_clock_that_is_put_ahead_makes_nothing_old() -> None:
+    machine = Machine()
+    clock = lived(lambda: machine.wall, lambda: machine.uptime)
+    machine.run(60)
+    assert clock() == machine.wall
+    machine.wall += timedelta(days=3000)
+    assert clock() == START + timedelta(seconds=60)
+    machine.wall = START - timedelta(days=1)
+    assert clock() == machine.wall

@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Unavailable
 from gongfang.reconcile import loop as loop_module
 from gongfang.reconcile.loop import KeyedWorkers
@@ -21,7 +20,7 @@ class Lab:
         self.looked = asyncio.Event()
         self.handler = handler
         self.keys = keys
-        self.workers = KeyedWorkers("app", self.look, self.all, self.hub, utc_now, sweep_s=60)
+        self.workers = KeyedWorkers("app", self.look, self.all, self.hub, sweep_s=60)
 
     async def look(self, key: str) -> float | None:
         self.seen[key] += 1
