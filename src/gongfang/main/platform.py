@@ -54,6 +54,7 @@ log = structlog.get_logger()
 
 BEGIN_AGAIN_S = 1.0
 STILL_S = 60.0  # without anything going on, a start is given up
+LOOK_S = 10.0
 
 Say = Callable[[str, Mapping[str, str | int | float]], None]
 
@@ -155,6 +156,7 @@ class Platform:
         self._spawn(server.serve(sockets=[api_socket]), "api")
         stack.push_async_callback(self._shut, server)
         await self._until_ready()
+        await self._until_looked_at()
         home.write_platform(settings)
 
     async def _fetch(self, tool: str) -> None:
@@ -395,6 +397,16 @@ class Platform:
             if not patience.goes_on(-len(waiting), self._apps.looked_through, heard.timestamp() if heard else 0):
                 reason = waiting[0] or Reason("internal", {})
                 raise Unavailable(reason.code, retry_after=1, **reason.facts)
+            await asyncio.sleep(0.02)
+
+    async def _until_looked_at(self) -> None:
+        """Until each app was looked at once: before, its row may say that it runs, as it did before a `down`. Bounded,
+        since one app's turn may be long."""
+        latest = asyncio.get_running_loop().time() + LOOK_S
+        apps = [workers for workers in self._workers if workers.kind == "app"]
+        while True:
+            if all(w.looked_once for w in apps) or asyncio.get_running_loop().time() > latest:
+                return
             await asyncio.sleep(0.02)
 
     async def _state(self) -> PlatformState:
