@@ -38,6 +38,7 @@ _NUMBERS = "SELECT id, number FROM releases WHERE id = ANY($1::varchar[])"
 _RELEASE = "SELECT * FROM releases WHERE id = $1"
 _PACKAGE = "SELECT * FROM packages WHERE app_id = $1 ORDER BY seq DESC LIMIT 1"
 _ACTIVE = "SELECT * FROM operations WHERE app_id = $1 AND status IN ('pending', 'running') ORDER BY id"
+_QUOTAS = "SELECT * FROM quotas WHERE id = ANY($1::varchar[]) ORDER BY id"
 _OPERATION = text(
     "INSERT INTO operations (id, kind, app_id, app_name, tenant_id, organization_id, space_id, status, params, steps,"
     " created_at, deadline, created_by, cancel_requested, sequence) VALUES (:id, 'start', :app_id, :app_name, :tenant,"
@@ -87,6 +88,7 @@ def bare(database: Database) -> FastAPI:
             (held,) = await written(connection, _LOCKED, id=app_id)
             await rows(connection, _RELEASE, held["target_release_id"])
             await rows(connection, _PACKAGE, app_id)
+            await rows(connection, _QUOTAS, [held["organization_id"], held["space_id"]])
             await rows(connection, _ACTIVE, app_id)
             now = datetime.now(UTC)
             where = {
@@ -109,6 +111,9 @@ def ours(database: Database, folder: Path) -> FastAPI:
     async def nothing() -> Any:
         return PlatformState("0", (), (), 0, 0)
 
+    async def send(*_: Any) -> Any:
+        raise NotImplementedError("no webhook is tried here")
+
     async def ready() -> Mapping[str, tuple[bool, None]]:
         return {}
 
@@ -123,6 +128,7 @@ def ours(database: Database, folder: Path) -> FastAPI:
             platform=nothing,
             ready=ready,
             upload_limit=1 << 20,
+            send_webhook=send,
         )
     )
 

@@ -63,7 +63,7 @@ def test_a_lock_out_lasts_as_long_as_it_should(world: World, admin: Api) -> None
 
 
 def test_a_webhook_that_has_just_failed_is_not_given_up(world: World, admin: Api) -> None:
-    body = {"url": "http://127.0.0.1:9/", "level": "platform", "tags": ["no:such"]}
+    body = {"url": "http://127.0.0.1:9/", "level": "platform", "tags": ["certificate:expired"]}
     hooks = [admin.data("POST", "/webhooks", 201, json=body)["id"] for _ in range(2)]
     database, now = world.services.database, world.clock()
 

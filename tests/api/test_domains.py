@@ -124,7 +124,7 @@ def test_the_tree(world: World, admin: Api) -> None:
     space = admin.data("POST", "/spaces", 201, json=body)
     assert admin.code("POST", "/spaces", 409, json=body) == "name_taken"
     full = envelope(admin.delete(f"/tenants/{tenant['id']}"), 409)
-    assert full["code"] == "not_empty" and "1 organisation and 1 space;" in full["message"]
+    assert full["code"] == "not_empty" and "1 organisation(s), 1 space(s)" in full["message"]
     _, inside = world.user([{"role": "operator", "level": "space", "scope_id": space["id"]}])
     assert new_app(inside)["space_id"] == space["id"]  # the only space they see
     assert admin.data("GET", "/whoami")["default_space_id"] != space["id"]  # of several, the one called default

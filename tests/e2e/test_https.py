@@ -60,6 +60,25 @@ def test_the_api_is_behind_https(site: HttpsPlatform, ca: Authority) -> None:
     )
     assert "logged in" in done.stderr
     assert remote.cli("whoami").stdout
+    # A login saved on the platform's own machine needs no file, and the conformance kit none either.
+    here = HttpsPlatform(site.home, site.api_port, site.edge_port, {**site.environment, "XDG_CONFIG_HOME": str(folder)})
+    subprocess.run(
+        [*here.prefix, "login", site.url, "--with-token", "--name", "here"],
+        env=here.variables(),
+        input=site.token,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert here.cli("--context", "here", "whoami").stdout
+    assert here.cli("conformance", "--clause", "5.1(1)").stdout
+    told = remote.cli("conformance", "--url", by_name.replace("localhost", "127.0.0.1"), "--token", "x", check=False)
+    assert told.returncode == 3 and "--ca" in told.stderr
+    assert remote.cli(
+        "conformance", "--url", by_name, "--token", site.token, "--ca", str(folder / "ca.pem"), "--clause", "5.1(1)"
+    ).stdout
+    away_status = remote.cli("--url", site.url, "--token", "x", "status", check=False)
+    assert away_status.returncode == 3 and "does not run" not in away_status.stderr
     # Renewed while it runs; a pair that does not fit changes nothing.
     before = leaf(site.api_port, "localhost", ca)
     (folder / "api.key").write_text(key_pem(p256()))

@@ -1,5 +1,6 @@
 """What an administrator may set, and the foreground."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.e2e.conftest import GONGFANG, Platform, fresh_home, wait_until
+from tests.e2e.conftest import GONGFANG, Platform, fresh_home, is_running, wait_until
 
 
 async def _make_database(socket: Path, password: str) -> None:
@@ -85,3 +86,34 @@ def test_ctrl_c_in_the_foreground_ends_everything(hello: Path) -> None:
     finally:
         other.down()
         shutil.rmtree(other.home.parent)
+
+
+def test_a_relative_home_a_changed_setting_and_apps_that_answer_when_up_returns(hello: Path) -> None:
+    home = fresh_home()
+    other = Platform(home, environment={"GONGFANG_HOME": f"{home.parent.name}/{home.name}"})
+    try:
+        other.cli("up", "--detach", cwd=home.parent.parent, timeout=300)
+        assert (home / "platform.json").is_file()
+        assert not (Path("/") / home.parent.name).exists()
+        other.environment.clear()
+        other.cli("deploy", "--app", "demo", cwd=hello)
+        first = other.control_pid
+
+        other.environment["GONGFANG_SWEEP_S"] = "7"
+        assert "GONGFANG_SWEEP_S" in other.up()
+        assert other.control_pid == first
+        instance = other.json("ps", "demo")[0]["id"]
+        told = json.loads(other.cli("up", "--detach", "--restart", "--json", timeout=300).stdout)
+        assert told["pid"] == other.control_pid != first
+        assert not is_running(first)
+        assert other.json("ps", "demo")[0]["id"] == instance  # it ran on
+        assert "GONGFANG_SWEEP_S" not in other.up()
+
+        last = other.control_pid
+        other.down()
+        assert not is_running(last)
+        assert "1 of 1" in other.up()
+        assert other.get(other.host("demo"))[0] == 200
+    finally:
+        other.down()
+        shutil.rmtree(home.parent)

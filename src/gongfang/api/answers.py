@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from gongfang.api.written import Written
 from gongfang.domain.errors import FieldError, GongfangError, TooMany, Unavailable
 from gongfang.domain.messages import Language, words
 
@@ -45,7 +47,7 @@ def envelope(
     details: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One answer. `data`: anything that pydantic writes as JSON."""
+    """One answer. `data`: anything that pydantic writes as JSON, or what is written already."""
     body: dict[str, Any] = {
         "success": status < 400,
         "code": code,
@@ -55,7 +57,11 @@ def envelope(
     if details:
         body["details"] = [{"field": d.field, "message": words(d.code, d.facts, visit.language)} for d in details]
     body["request_id"] = visit.request_id
-    return Response(to_json(body, inf_nan_mode="null"), status, dict(headers or {}), "application/json")
+    if isinstance(data, Written):
+        written = orjson.dumps({**body, "data": orjson.Fragment(data.json)})
+    else:
+        written = to_json(body, inf_nan_mode="null")
+    return Response(written, status, dict(headers or {}), "application/json")
 
 
 def error_answer(visit: Visit, error: GongfangError, data: Any = None) -> Response:

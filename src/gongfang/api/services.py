@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gongfang.api.source import Network
+from gongfang.api.written import WrittenApps
 from gongfang.blobs.interface import BlobStore
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason
@@ -70,3 +71,4 @@ class ApiServices:
     https_url: Callable[[str], str] | None = None
     quota_defaults: Defaults = field(default_factory=Defaults)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    written: WrittenApps = field(default_factory=WrittenApps)

@@ -41,6 +41,7 @@ SECTIONS = {
     ("People and places", "人员与组织"): {
         "login": Entry("login:login", "Log in to a platform", "登录平台"),
         "logout": Entry("login:logout", "Forget a saved login", "退出登录"),
+        "logins": Entry("login:logins", "List saved logins, and choose one", "查看和选择已保存的登录"),
         "whoami": Entry("login:whoami", "Show who you are and what you may", "查看当前用户和权限"),
         "users": Entry("people:users", "List, create and change users", "管理用户"),
         "roles": Entry("people:roles", "Grant and revoke roles", "授予和收回角色"),

@@ -13,9 +13,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from gongfang.cli.errors import USAGE, Failed
 from gongfang.cli.text import t
+
+_HERE = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"})  # noqa: S104  (compared, not bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Connection:
 
 def home() -> Path:
     """The platform's home folder on this machine."""
-    return Path(os.environ.get("GONGFANG_HOME") or Path.home() / ".gongfang").expanduser()
+    return Path(os.environ.get("GONGFANG_HOME") or Path.home() / ".gongfang").expanduser().absolute()
 
 
 def platform_file() -> dict[str, Any]:
@@ -43,7 +46,7 @@ def platform_file() -> dict[str, Any]:
 def resolve(url: str | None, token: str | None, context: str | None, ca: str | None = None) -> Connection:
     """The platform to talk to. Raises `Failed` for a context that was never saved, or a file that is not there."""
     found = _resolve(url, token, context)
-    pinned = platform_file().get("api_certificate") if found.local and ca is None else None
+    pinned = platform_file().get("api_certificate") if ca is None and _is_here(found.url) else None
     if isinstance(pinned, str) and Path(pinned).is_file():
         return replace(found, pinned=pinned)
     ca = ca or os.environ.get("GONGFANG_CA") or found.ca
@@ -81,13 +84,30 @@ def _resolve(url: str | None, token: str | None, context: str | None) -> Connect
 
 def _saved(saved: dict[str, str], token: str | None, name: str) -> Connection:
     token = token or saved.get("token")
-    return Connection(saved["url"], token, local=False, source=f"login {name}", ca=saved.get("ca"))
+    return Connection(
+        saved["url"],
+        token,
+        local=_is_here(saved["url"]) and bool(platform_file()),
+        source=f"login {name}",
+        ca=saved.get("ca"),
+    )
 
 
 def normal(url: str) -> str:
     """An address as people type it, as the client wants it."""
     url = url.strip().rstrip("/").removesuffix("/api/v1")
     return url if "://" in url else f"http://{url}"
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is that of the home's own platform, however it was written: a saved login's as well."""
+    mine, other = urlsplit(_local_url()), urlsplit(url)
+    try:
+        same_port = mine.port == other.port
+    except ValueError:
+        return False
+    here = mine.hostname == other.hostname or {mine.hostname, other.hostname} <= _HERE
+    return mine.scheme == other.scheme and same_port and here
 
 
 def _local_url() -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from gongfang.cli.errors import exit_code, explain
+from gongfang.cli.errors import Failed, document, exit_code, explain
 from gongfang.cli.session import Session
 from gongfang.cli.text import t
 
@@ -75,7 +75,12 @@ class Root(click.Group):
         """Runs the command; whatever it raises that has words becomes those words and its exit code."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.ClickException as error:
+            session = ctx.ensure_object(Session)
+            if session.as_json and not session.shown:
+                _print_error(Failed(error.format_message(), code=error.exit_code))
+            raise
+        except (click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
             click.echo(t("stopped", "已中断"), err=True)
@@ -87,9 +92,19 @@ class Root(click.Group):
             code = exit_code(error)
             if code is None:
                 raise
-            for line in explain(error, ctx.ensure_object(Session)):
+            session = ctx.ensure_object(Session)
+            for line in explain(error, session):
                 click.echo(line, err=True)
+            if session.as_json and not session.shown:
+                _print_error(error)
             ctx.exit(code)
+
+
+def _print_error(error: Exception) -> None:
+    """For programs, on stdout, where they look for the data."""
+    from gongfang.cli.render import print_json
+
+    print_json(document(error))
 
 
 def _let_go_of_stdout() -> None:

@@ -26,6 +26,13 @@ DEFAULTS = (
 )
 NEVER = frozenset({".git", ".gongfang"})
 """Names left out whatever any file says."""
+_BACKUP = re.compile(r"gongfang-\d{8}-\d{6}\.tar\.zst.*|.+\.gongfang-backup.*", re.DOTALL)
+
+
+def never(name: str) -> bool:
+    """Whether what is called so stays out whatever any file says. A backup of the platform, under the name that
+    `gongfang backup` gives it, is one: it holds the keys of every secret."""
+    return name in NEVER or _BACKUP.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ def walk(root: Path, before: list[Rule], after: list[Rule]) -> Iterator[str]:
         for entry in entries:
             path = prefix + entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name in NEVER or excluded(rules, path, is_folder):
+            if never(entry.name) or excluded(rules, path, is_folder):
                 continue
             if is_folder:
                 yield from visit(path, inside)

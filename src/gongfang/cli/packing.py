@@ -70,7 +70,7 @@ def _candidates(folder: Path) -> Iterator[str]:
         else:
             inner = iter([path])
         for name in inner:
-            if not ignore.NEVER.intersection(name.split("/")) and not ignore.excluded_with_parents(rules, name):
+            if not any(map(ignore.never, name.split("/"))) and not ignore.excluded_with_parents(rules, name):
                 yield name
 
 

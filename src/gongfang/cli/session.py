@@ -9,6 +9,8 @@ from gongfang.cli import connection
 from gongfang.cli.text import language, t
 
 if TYPE_CHECKING:
+    import ssl
+
     from gongfang.client import Client
 
 
@@ -21,6 +23,8 @@ class Session:
         self.context_option: str | None = None
         self.ca_option: str | None = None
         self.as_json = False
+        self.shown = False  # data were printed as JSON: an error is not put behind them
+        self.logging_in = False  # a refused login is not told to log in
         self._connection: connection.Connection | None = None
         self._client: Client | None = None
         self._opened: list[Client] = []
@@ -51,8 +55,30 @@ class Session:
         """The same platform as somebody else."""
         return self._open(token)
 
-    def _open(self, token: str | None, timeout: float = 30.0, retries: int = 4) -> "Client":
+    def trust(self) -> "ssl.SSLContext | None":
+        """Whom to believe over HTTPS, for what speaks it without the client; None: the machine's authorities.
+
+        Raises `Failed` for a file that can't be used."""
+        from gongfang.client.http import trust
+
+        where = self.connection
+        try:
+            found = trust(where.ca, where.pinned)
+        except OSError as error:
+            raise self._unusable(error) from error
+        return None if isinstance(found, bool) else found
+
+    def _unusable(self, error: OSError) -> Exception:
         from gongfang.cli.errors import USAGE, Failed
+
+        name = self.connection.ca or self.connection.pinned or "-"
+        return Failed(
+            t("{0} can't be used: {1}", "无法使用 {0}：{1}").format(name, error),
+            hint=t("It must be a PEM file of certificates.", "须为 PEM 格式的证书文件。"),
+            code=USAGE,
+        )
+
+    def _open(self, token: str | None, timeout: float = 30.0, retries: int = 4) -> "Client":
         from gongfang.client import Client
 
         where = self.connection
@@ -67,12 +93,7 @@ class Session:
                 pinned=where.pinned,
             )
         except OSError as error:  # of the files alone: nothing is connected to yet
-            name = where.ca or where.pinned or "-"
-            raise Failed(
-                t("{0} can't be used: {1}", "无法使用 {0}：{1}").format(name, error),
-                hint=t("It must be a PEM file of certificates.", "须为 PEM 格式的证书文件。"),
-                code=USAGE,
-            ) from error
+            raise self._unusable(error) from error
         self._opened.append(client)
         return client
 
@@ -81,6 +102,7 @@ class Session:
         if self.as_json:
             from gongfang.cli.render import print_json
 
+            self.shown = True
             print_json(data)
         else:
             people()

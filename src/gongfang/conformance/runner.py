@@ -15,7 +15,7 @@ from gongfang.conformance.expect import Failure, refused, shaped, status, succee
 from gongfang.conformance.report import Check, Report, Result, Verdict
 from gongfang.conformance.texts import Text, same
 from gongfang.conformance.undoing import clean_up, spare_what_is_there
-from gongfang.conformance.web import Answer, Call, Web
+from gongfang.conformance.web import OWN, Answer, Call, Web
 from gongfang.conformance.world import Blocked, Options, World
 
 CLAUSES: tuple[Clause, ...] = deploy.CLAUSES + iteration.CLAUSES + monitoring.CLAUSES + middleware.CLAUSES
@@ -39,7 +39,8 @@ class SelectionError(ValueError):
 
 
 class Unreachable(Exception):
-    """The run could not begin: nothing answers, or the token is refused. `status` 0: nothing."""
+    """The run could not begin: nothing answers (`status` 0), the token is refused (401), or it may not create apps
+    (403), without which nearly nothing can be tried."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.seen.english)
@@ -86,7 +87,7 @@ def run(
 
     Ctrl-C ends the run, not the cleaning up; pressed again it ends that too, and the report says what is left."""
     wanted = chosen(options.select)
-    web = Web(options.url, options.token, limit_s=options.answer_s)
+    web = Web(options.url, options.token, limit_s=options.answer_s, trust=options.trust, language=options.language)
     report = Report(web.url, datetime.now(UTC))
     try:
         first = web.send(Call("GET", "/apps").with_query(limit="1"))
@@ -118,16 +119,23 @@ def _clean_up(world: World, report: Report) -> list[Text]:
 
 
 class _Watch:
-    """Raises `_ServerGone` once the server answers nothing, and not even a plain list."""
+    """Raises `_ServerGone` once the server answers nothing, and not even a plain list; and `Unreachable` where the
+    caller's token may not create the first app."""
 
     def __init__(self, web: Web) -> None:
         self._web = web
         self._silent = 0
         self._asking = False
+        self._may_create = False
 
     def __call__(self, answer: Answer) -> None:
         if self._asking:
             return
+        call = answer.call
+        if call is not None and call.method == "POST" and call.path == "/apps" and call.token == OWN:
+            if answer.status == 403 and not self._may_create:
+                raise Unreachable(answer)
+            self._may_create = self._may_create or answer.good
         self._silent = self._silent + 1 if answer.status == 0 else 0
         if self._silent >= _GONE:
             self._asking = True

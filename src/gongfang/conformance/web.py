@@ -176,7 +176,15 @@ def _work(jobs: "queue.SimpleQueue[tuple[Callable[[], Answer], queue.SimpleQueue
 class Web:
     """A server under test: its API, and its edge. `observers` see every answer of the API."""
 
-    def __init__(self, url: str, token: str, *, limit_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        limit_s: float,
+        trust: ssl.SSLContext | None = None,
+        language: str | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self.url = url.rstrip("/").removesuffix(BASE)
         self.host = parts.hostname or "127.0.0.1"
@@ -187,8 +195,8 @@ class Web:
         self._client = httpx2.Client(
             trust_env=self.host not in _LOCAL,
             timeout=httpx2.Timeout(limit_s, connect=min(10.0, limit_s)),
-            headers={"user-agent": "aii-conformance"},
-            verify=_certificates(),
+            headers={"user-agent": "aii-conformance", **({"accept-language": language} if language else {})},
+            verify=trust or _certificates(),
         )
 
     def close(self) -> None:

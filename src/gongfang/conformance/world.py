@@ -6,6 +6,7 @@ Whatever cannot be had raises `Blocked` with its cause, every time it is asked f
 import io
 import re
 import secrets
+import ssl
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -52,6 +53,8 @@ class Options:
     settle_s: float = 15.0
     measured_s: float = 30.0
     git_s: float = 60.0
+    trust: ssl.SSLContext | None = None  # whom to believe over HTTPS; none: the machine's authorities
+    language: str | None = None  # of the words in answers that are shown
 
 
 class Blocked(Exception):

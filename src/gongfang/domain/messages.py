@@ -4,6 +4,7 @@ A sentence says what is wrong *and what to do next*. Facts are filled in by name
 rather than failing, since an error about an error helps nobody. Tests check that both languages use the same facts.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Literal
@@ -36,7 +37,18 @@ def words(code: str, facts: Mapping[str, object], language: Language) -> str:
     if pair is None:
         return f"{code} {dict(facts)}" if facts else code
     filled: defaultdict[str, object] = defaultdict(lambda: "?", facts)
-    return pair[1 if language == "zh-CN" else 0].format_map(filled)
+    chinese = language == "zh-CN"
+
+    def counted(listed: re.Match[str]) -> str:
+        there = [part for part in listed.group(1).split("|") if filled[_NAME.findall(part)[0]] != 0]
+        return ("、" if chinese else ", ").join(there)
+
+    return _LIST.sub(counted, pair[chinese]).format_map(filled)
+
+
+_LIST = re.compile(r"<<(.+?)>>")
+"""`<<{apps} apps|{domains} domains>>` in a sentence: a list of counts, of which those of nothing are left out."""
+_NAME = re.compile(r"\{(\w+)\}")
 
 
 import gongfang.domain.words  # noqa: E402, F401  # pyright: ignore[reportUnusedImport]  # fills the catalogue

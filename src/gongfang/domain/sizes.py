@@ -20,3 +20,12 @@ def size_of(text: str, whole: int) -> int:
             raise ValueError("more than 100 %")
         return int(whole * number / 100)
     return int(number * _UNITS[unit if unit.endswith("b") or not unit else f"{unit}b"]) if unit != "b" else int(number)
+
+
+def shown(count: float) -> str:
+    """Bytes for people: `150.2 kB`, `12.3 MB` (of 1024)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TB"

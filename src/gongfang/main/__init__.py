@@ -5,11 +5,11 @@ together and runs them in one process; `embedded` says how PostgreSQL and Envoy 
 """
 
 
-def up(*, detach: bool) -> int:
+def up(*, detach: bool, restart: bool = False, as_json: bool = False) -> int:
     """`gongfang up`: in the foreground, or (`detach`) until it is ready. The answer is the exit code."""
     from gongfang.main.process import up as run
 
-    return run(detach=detach)
+    return run(detach=detach, restart=restart, as_json=as_json)
 
 
 def down() -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from gongfang.domain.errors import Conflict, Unavailable
+from gongfang.main.settled import digests
 from gongfang.settings import Settings
 
 
@@ -135,5 +136,7 @@ class Home:
             "edge_port": settings.edge_port,
             "edge_tls_port": settings.https_port,
             "base_domain": settings.base_domain,
+            # By these, not by values that may be secret, a later `up` sees what was set otherwise since.
+            "settings": digests(settings),
         }
         self.platform_file.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))

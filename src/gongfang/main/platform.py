@@ -27,6 +27,7 @@ from gongfang.main.embedded import database_url, envoy, envoy_config, postgres
 from gongfang.main.home import Home
 from gongfang.main.housekeeping import Housekeeping
 from gongfang.main.network import follow_upstreams, names_server, network_settings
+from gongfang.main.patience import Patience
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
@@ -52,6 +53,8 @@ from gongfang.toolbox import WheelToolbox
 log = structlog.get_logger()
 
 BEGIN_AGAIN_S = 1.0
+STILL_S = 60.0  # without anything going on, a start is given up
+LOOK_S = 10.0
 
 Say = Callable[[str, Mapping[str, str | int | float]], None]
 
@@ -153,6 +156,7 @@ class Platform:
         self._spawn(server.serve(sockets=[api_socket]), "api")
         stack.push_async_callback(self._shut, server)
         await self._until_ready()
+        await self._until_looked_at()
         home.write_platform(settings)
 
     async def _fetch(self, tool: str) -> None:
@@ -253,7 +257,7 @@ class Platform:
         facts = PlatformFacts(settings.base_domain, self._edge_url, settings.https_port)
         configuration = host_config(os.environ, Path.home())
         egress = Egress(database, runtime, configuration.environment)
-        apps = AppReconciler(database, runtime, self._edge, self._clock, facts, egress)
+        apps = self._apps = AppReconciler(database, runtime, self._edge, self._clock, facts, egress)
         https = HttpsReconciler(
             database, self._edge, self._clock, settings.base_domain, enabled=settings.https_port is not None
         )
@@ -383,14 +387,26 @@ class Platform:
         return checks
 
     async def _until_ready(self) -> None:
-        latest = asyncio.get_running_loop().time() + 60
+        """However long that takes, as long as it goes on: with many apps on a busy machine, minutes."""
+        patience = Patience(STILL_S)
         while True:
             waiting = [reason for ok, reason in (await self._ready()).values() if not ok]
             if not waiting:
                 return
-            if asyncio.get_running_loop().time() > latest:
+            heard = self._edge.status().last_ack_at
+            if not patience.goes_on(-len(waiting), self._apps.looked_through, heard.timestamp() if heard else 0):
                 reason = waiting[0] or Reason("internal", {})
                 raise Unavailable(reason.code, retry_after=1, **reason.facts)
+            await asyncio.sleep(0.02)
+
+    async def _until_looked_at(self) -> None:
+        """Until each app was looked at once: before, its row may say that it runs, as it did before a `down`. Bounded,
+        since one app's turn may be long."""
+        latest = asyncio.get_running_loop().time() + LOOK_S
+        apps = [workers for workers in self._workers if workers.kind == "app"]
+        while True:
+            if all(w.looked_once for w in apps) or asyncio.get_running_loop().time() > latest:
+                return
             await asyncio.sleep(0.02)
 
     async def _state(self) -> PlatformState:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
 from gongfang.domain.certificates import Certificate
-from gongfang.domain.counts import Inside
 from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, invalid_field
 from gongfang.domain.ids import new_id
 from gongfang.domain.names import skeleton
@@ -259,7 +258,14 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
         await tx.lock(noun, key)
         inside = await _inside(tx, node)
         if any(inside.values()):
-            raise Conflict("not_empty", name=node.name, inside=Inside(inside))
+            raise Conflict(
+                "not_empty",
+                name=node.name,
+                organizations=inside.get("organizations", 0),
+                spaces=inside.get("spaces", 0),
+                apps=inside.get("apps", 0),
+                domains=inside.get("domains", 0),
+            )
         # What goes along, one by one, so that the event tells of it.
         column = f"{LEVELS[noun].value}_id"
         await tx.delete(Webhook, **{column: key})

@@ -85,6 +85,7 @@ class AppReconciler:
         self._writer = AppWriter(database, clock)
         self._routes = Routes(edge, self._wake)
         self._stopping: dict[str, asyncio.Task[None]] = {}
+        self.looked_through = 0  # apps, by the sweep under way or the last one
 
     async def close(self) -> None:
         await self._health.close()
@@ -117,8 +118,10 @@ class AppReconciler:
         others = await self._at_rest.others()
         ids = list(others)
         found: list[str] = []
+        self.looked_through = 0
         for begin in range(0, len(ids), SURVEY):
             found += await self._survey({app_id: others[app_id] for app_id in ids[begin : begin + SURVEY]})
+            self.looked_through += min(SURVEY, len(ids) - begin)
         return found
 
     async def _survey(self, versions: Mapping[str, str]) -> list[str]:

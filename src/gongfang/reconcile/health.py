@@ -1,14 +1,15 @@
 """Watches instances: when one becomes ready, stops being ready, or has to be replaced.
 
-One small task an instance, from its start until it leaves. While it starts it is probed quickly (every 10 ms at
-first, slowing to half a second); once ready, at its check's interval. What is seen is written to the instance's row
-(this is the only writer of `ready` and `unready`) and the app is woken. Probing again after a restart of the control
-plane is harmless.
+While an instance starts it has a task and is probed quickly (every 10 ms at first, slowing to half a second); once
+ready, at its check's interval until it leaves (`regular`). What is seen is written to the instance's row (this is the
+only writer of `ready` and `unready`) and the app is woken. Probing again after a restart of the control plane is
+harmless.
 """
 
 import asyncio
 import random
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,7 @@ from gongfang.domain.clock import Clock
 from gongfang.domain.errors import Reason, Unavailable
 from gongfang.domain.values import CheckKind, HealthCheck, Instance, InstanceState, ProcessConfig
 from gongfang.reconcile.probes import Probe, probe
+from gongfang.reconcile.regular import RegularCheck, Timetable
 from gongfang.state import Database
 
 log = structlog.get_logger()
@@ -23,27 +25,50 @@ log = structlog.get_logger()
 FIRST_PROBE_S = 0.01
 SLOWEST_PROBE_S = 0.5
 PROBE_GROWTH = 1.1  # so that what waiting adds is a tenth of the start at most
-LATE_S = 0.3
 PROCESS_SETTLE_S = 1.0  # a process without a port counts as ready when it has run this long
 
 
+class _Watched:
+    """An instance's watching: a task while it starts, then its checks."""
+
+    __slots__ = ("checks", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.checks: list[RegularCheck] = []
+
+    def end(self) -> list[asyncio.Task[None]]:
+        """Answers what was under way, and is cancelled. Leaves nothing that holds itself."""
+        tasks = [check.end() for check in self.checks]
+        self.checks.clear()
+        if self.task is not None:
+            self.task.cancel()
+            tasks.append(self.task)
+        return [task for task in tasks if task is not None]
+
+
 class HealthWatch:
-    """Keeps one watcher for each instance that is told to it."""
+    """Watches each instance that is told to it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._watched: dict[str, _Watched] = {}
         self._last: dict[str, str] = {}
         self._broken: set[str] = set()
+        self._timetable = Timetable()
 
     def watch(self, instance: Instance, config: ProcessConfig) -> None:
         """Begins to watch, where it isn't watched yet."""
         self._broken.discard(instance.id)
-        if instance.id not in self._watchers:
-            task = asyncio.create_task(self._run(instance, config), name=f"health:{instance.id}")
-            self._watchers[instance.id] = task
-            task.add_done_callback(lambda done: self._ended(instance.id, done))
+        if instance.id in self._watched:
+            return
+        watched = self._watched[instance.id] = _Watched()
+        if instance.state is InstanceState.starting:
+            watched.task = asyncio.create_task(self._start(watched, instance, config), name=f"health:{instance.id}")
+            watched.task.add_done_callback(lambda done: self._started(watched, instance.id, done))
+        else:
+            self._begin_checks(watched, instance, config)
 
     def in_order(self, instance_id: str) -> bool:
         """False where watching it has ended by a fault of ours, until it is watched again."""
@@ -51,38 +76,38 @@ class HealthWatch:
 
     def forget(self, instance_id: str) -> None:
         self._broken.discard(instance_id)
-        task = self._watchers.pop(instance_id, None)
-        if task is not None:
-            task.cancel()
+        self._last.pop(instance_id, None)
+        watched = self._watched.pop(instance_id, None)
+        if watched is not None:
+            watched.end()
 
     def last_seen(self, instance_id: str) -> str | None:
         """What the last failed probe of a starting instance saw."""
         return self._last.get(instance_id)
 
     async def close(self) -> None:
-        tasks = list(self._watchers.values())
-        self._watchers.clear()
-        for task in tasks:
-            task.cancel()
+        self._timetable.close()
+        all_watched = list(self._watched.values())
+        self._watched.clear()
+        tasks = [task for watched in all_watched for task in watched.end()]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, instance_id: str, done: asyncio.Task[None]) -> None:
-        self._watchers.pop(instance_id, None)
-        self._last.pop(instance_id, None)
-        if not done.cancelled() and (error := done.exception()) is not None:
-            self._broken.add(instance_id)
-            log.error("health watch failed", instance=instance_id, exc_info=error)
+    # --- while it starts ---------------------------------------------------------------------------------------------
 
-    async def _run(self, instance: Instance, config: ProcessConfig) -> None:
-        host, port = instance.host or "127.0.0.1", instance.port or 0
-        if instance.state is InstanceState.starting:
-            await self._until_ready(instance, config.readiness, host, port)
-        if config.liveness is None:  # with thousands of instances, a task less for each
-            await self._readiness(instance, config.readiness, host, port)
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._readiness(instance, config.readiness, host, port))
-            group.create_task(self._liveness(instance, config.liveness, host, port))
+    async def _start(self, watched: _Watched, instance: Instance, config: ProcessConfig) -> None:
+        await self._until_ready(instance, config.readiness, *_where(instance))
+        watched.task = None
+        self._begin_checks(watched, instance, config)
+
+    def _started(self, watched: _Watched, instance_id: str, done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._fault(watched, instance_id, error)
+
+    def _fault(self, watched: _Watched, instance_id: str, error: BaseException) -> None:
+        log.error("health watch failed", instance=instance_id, exc_info=error)
+        if self._watched.get(instance_id) is watched:
+            self.forget(instance_id)
+            self._broken.add(instance_id)
 
     async def _until_ready(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
         if check.kind is CheckKind.process:
@@ -94,46 +119,35 @@ class HealthWatch:
             await asyncio.sleep(pause)
             pause = min(pause * PROBE_GROWTH, SLOWEST_PROBE_S)
         self._last.pop(instance.id, None)
-        await self._write(instance, InstanceState.ready, None)
+        await self.write(instance, InstanceState.ready, None)
 
-    async def _readiness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
-        """Takes it out of the edge while its check fails, and puts it back when it passes once."""
-        if check.kind is CheckKind.process:
-            return
-        ready, failed = instance.state is not InstanceState.unready, 0
-        if instance.state is not InstanceState.starting:  # adopted, with all the others: not all in the same moment
-            await asyncio.sleep(check.interval_s * random.random())  # noqa: S311
-        while True:
-            await _in(check.interval_s)
-            seen = await probe(check, host, port)
-            failed = 0 if seen.well else failed + 1
-            if ready and failed >= check.failures:
-                ready = False
-                await self._write(instance, InstanceState.unready, self._unready(instance, seen))
-            elif not ready and seen.well:
-                ready = True
-                await self._write(instance, InstanceState.ready, None)
+    # --- from then on ------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _unready(instance: Instance, seen: Probe) -> Reason:
-        return Reason("readiness_failed", {"process": instance.process, "what": seen.what})
+    def _begin_checks(self, watched: _Watched, instance: Instance, config: ProcessConfig) -> None:
+        if config.readiness.kind is not CheckKind.process:
+            ready = instance.state is not InstanceState.unready
+            self._begin(watched, instance, config.readiness, _Readiness(self, instance, config.readiness, ready))
+        if config.liveness is not None:
+            self._begin(watched, instance, config.liveness, _Liveness(self, instance, config.liveness))
 
-    async def _liveness(self, instance: Instance, check: HealthCheck, host: str, port: int) -> None:
-        failed = 0
-        while True:
-            await _in(check.interval_s)
-            seen = await probe(check, host, port)
-            failed = 0 if seen.well else failed + 1
-            if failed >= check.failures:
-                facts: dict[str, str | int | float] = {
-                    "process": instance.process,
-                    "failures": failed,
-                    "what": seen.what,
-                }
-                await self._write(instance, InstanceState.stopping, Reason("liveness_failed", facts))
-                return
+    def _begin(
+        self, watched: _Watched, instance: Instance, check: HealthCheck, judge: "_Readiness | _Liveness"
+    ) -> None:
+        regular = RegularCheck(
+            self._timetable,
+            check,
+            *_where(instance),
+            judge,
+            partial(self._fault, watched, instance.id),
+            well=instance.state is not InstanceState.unready,
+        )
+        watched.checks.append(regular)
+        adopted = instance.state is not InstanceState.starting  # with all the others: not all in the same moment
+        regular.begin(check.interval_s * (1 + random.random() * adopted))  # noqa: S311
 
-    async def _write(self, instance: Instance, state: InstanceState, reason: Reason | None) -> None:
+    # --- what is recorded --------------------------------------------------------------------------------------------
+
+    async def write(self, instance: Instance, state: InstanceState, reason: Reason | None) -> None:
         """Records it, unless the instance is leaving or gone. Tries again while the database is away."""
         while True:
             try:
@@ -149,12 +163,54 @@ class HealthWatch:
                 await asyncio.sleep(error.retry_after)
 
 
-async def _in(seconds: float) -> None:
-    """Sleeps; and again where it was woken late by more than `LATE_S`: when this process does not get its turn, its
-    probes run out of their time, which is no fault of the instances'."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
-    await asyncio.sleep(seconds)
-    while loop.time() - due > LATE_S:
-        due = loop.time() + LATE_S
-        await asyncio.sleep(LATE_S)
+class _Readiness:
+    """Takes the instance out of the edge while its check fails, and puts it back when it passes once."""
+
+    __slots__ = ("_check", "_failed", "_instance", "_ready", "_watch")
+
+    def __init__(self, watch: HealthWatch, instance: Instance, check: HealthCheck, ready: bool) -> None:
+        self._watch = watch
+        self._instance = instance
+        self._check = check
+        self._ready = ready
+        self._failed = 0
+
+    async def __call__(self, seen: Probe) -> bool:
+        self._failed = 0 if seen.well else self._failed + 1
+        if self._ready and self._failed >= self._check.failures:
+            self._ready = False
+            reason = Reason("readiness_failed", {"process": self._instance.process, "what": seen.what})
+            await self._watch.write(self._instance, InstanceState.unready, reason)
+        elif not self._ready and seen.well:
+            self._ready = True
+            await self._watch.write(self._instance, InstanceState.ready, None)
+        return self._ready and not self._failed
+
+
+class _Liveness:
+    """Has the instance replaced when its check has failed often enough. Told again afterwards, it does no harm: what
+    leaves is not written to."""
+
+    __slots__ = ("_check", "_failed", "_instance", "_watch")
+
+    def __init__(self, watch: HealthWatch, instance: Instance, check: HealthCheck) -> None:
+        self._watch = watch
+        self._instance = instance
+        self._check = check
+        self._failed = 0
+
+    async def __call__(self, seen: Probe) -> bool:
+        self._failed = 0 if seen.well else self._failed + 1
+        if self._failed >= self._check.failures:
+            facts: dict[str, str | int | float] = {
+                "process": self._instance.process,
+                "failures": self._failed,
+                "what": seen.what,
+            }
+            await self._watch.write(self._instance, InstanceState.stopping, Reason("liveness_failed", facts))
+            self._failed = 0
+        return not self._failed
+
+
+def _where(instance: Instance) -> tuple[str, int]:
+    return instance.host or "127.0.0.1", instance.port or 0

@@ -42,6 +42,12 @@ class KeyedWorkers:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
         self._closing = False
+        self._unseen: set[str] | None = None
+
+    @property
+    def looked_once(self) -> bool:
+        """Whether every key of the first sweep has had its turn: what the rows say is no older than this process."""
+        return self._unseen is not None and not self._unseen
 
     async def run(self) -> None:
         """Until cancelled; then waits for the handlers under way, which are cancelled too."""
@@ -53,6 +59,8 @@ class KeyedWorkers:
                 try:
                     keys = list(await self._keys())
                     self.last_sweep = asyncio.get_running_loop().time()
+                    if self._unseen is None:
+                        self._unseen = set(keys)
                     await self._feed(keys)
                     took = asyncio.get_running_loop().time() - begun
                     log.debug("swept", kind=self.kind, keys=len(keys), seconds=took)
@@ -109,6 +117,8 @@ class KeyedWorkers:
             self._again.discard(key)  # often the handler's own doing before it failed: it would go round for ever
         finally:
             del self._running[key]
+            if self._unseen:
+                self._unseen.discard(key)
             self._freed.set()
             if not self._closing:
                 self._next(key, later)

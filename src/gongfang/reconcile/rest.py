@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gongfang.runtimes.interface import Phase, Runtime
 from gongfang.state import Database
 
-PART = 200  # apps that are looked through before others get their turn
+PART = 40  # apps that are looked through before others get their turn
 
 
 @dataclass(frozen=True, slots=True)

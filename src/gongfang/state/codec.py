@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Integer, Select, Table, any_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Integer, Select, Table, any_, bindparam, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
@@ -22,6 +22,9 @@ from gongfang.state import tables
 from gongfang.state.crypto import Keyring
 
 T = TypeVar("T")
+
+KEPT = 40_000  # values of a noun
+_KEPT_NOUNS = (values.App, values.Instance, values.Domain)  # which lists are made of
 
 _DIALECT = asyncpg_dialect.dialect()
 
@@ -39,6 +42,8 @@ class Codec(Generic[T]):
         self._sealed = {c.name for c in self.columns if c.info.get("sealed")}
         self._names = [c.name for c in self.columns]
         self._json = {c.name for c in self.columns if isinstance(c.type, JSONB)}
+        self._versioned = noun in _KEPT_NOUNS
+        self._kept: dict[str, tuple[int, T]] = {}
         # Statements are made once each: to make one and to find out that it is known takes longer than the database.
         self.insert = insert(table)
         self._selects: dict[Any, Select[Any]] = {}
@@ -75,11 +80,14 @@ class Codec(Generic[T]):
     def question(
         self, order: str, equals: Mapping[str, Any], *, descending: bool, after: Any, limit: int | None
     ) -> tuple[str, list[Any]]:
-        """The same as text for the driver, and what it asks with; past `after` in this order, at most `limit`."""
+        """The same as text for the driver, whose answers are for `read`, and what it asks with; past `after` in this
+        order, at most `limit`."""
         statement, values = self.select(order, equals, descending=descending)
         key = (statement, after is not None, limit is not None)
         known = self._questions.get(key)
         if known is None:
+            if self._versioned:
+                statement = statement.add_columns(literal_column(f"{self.table.name}.xmin"))
             if after is not None:
                 column, past = self.table.c[order], bindparam("after_", type_=self.table.c[order].type)
                 statement = statement.where(column < past if descending else column > past)
@@ -119,6 +127,27 @@ class Codec(Generic[T]):
         if "config" in self._json:
             data["config"] = self._open(data["config"])
         return self._adapter.validate_python(data)
+
+    def read(self, row: Sequence[Any], *, committed: bool) -> T:
+        """`row`: an answer to a `question`.
+
+        Where a list is made of it, what was decoded last of a row is kept with the transaction that wrote the row
+        (`xmin`), and given again as long as that is the same. Only of what is committed: a transaction may write a
+        row more than once. Never changed by anybody: values are frozen.
+        """
+        if not self._versioned:
+            return self.decode(row)
+        if not committed:
+            return self.decode(row[:-1])
+        key, version = row["id"], row[-1]  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
+        known = self._kept.get(key)  # pyright: ignore[reportUnknownArgumentType]
+        if known is not None and known[0] == version:
+            return known[1]
+        value = self.decode(row[:-1])
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        self._kept[key] = version, value
+        return value
 
     def encode(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Domain values of some fields as column values."""

@@ -5,6 +5,7 @@ closing the connection before or after it has taken the call in.
 """
 
 import hashlib
+import itertools
 import json
 import re
 import socket
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 NOW = "2026-03-01T08:00:00+08:00"
 LATER = "2026-03-01T08:00:02+08:00"
+_COUNTER = itertools.count()
 
 
 @dataclass
@@ -65,6 +67,9 @@ class Platform:
         self.parts = [{"name": "edge", "state": "ok", "message": "serves"}]
         self.tasks: dict[str, dict[str, Any]] = {}
         self.start_fails = False
+        self.forbidden: set[str] = set()  # `create`, `start`
+        self.spaces = [space_json("default"), space_json("line-3"), space_json("line-3", "org_2")]
+        self.tokens = [token_json("ci"), token_json("twice"), token_json("twice")]
         self.routes = [(re.compile(f"^{method} {path}$"), handler) for method, path, handler in _ROUTES]
 
     def told(self, method: str, path: str) -> list[Call]:
@@ -89,6 +94,20 @@ class Platform:
             if key in (app["id"], app["name"]):
                 return app
         raise Refusal(404, "app_not_found", f"there is no app {key}")
+
+
+def _id(prefix: str) -> str:
+    return f"{prefix}_{next(_COUNTER):020d}"
+
+
+def space_json(name: str, organization: str = "org_1") -> dict[str, Any]:
+    ids = {"id": _id("spc"), "tenant_id": "ten_1", "organization_id": organization}
+    return {**ids, "name": name, "created_at": NOW}
+
+
+def token_json(name: str) -> dict[str, Any]:
+    moments = {"created_at": NOW, "expires_at": None, "last_used_at": None}
+    return {"id": _id("tok"), "user_id": "usr_1", "name": name, "scopes": [], **moments}
 
 
 def message(number: int | str, event: str, data: Any) -> str:
@@ -198,7 +217,40 @@ def _list_apps(platform: Platform, call: Call) -> Any:
     return _paged(list(platform.apps.values()), call)
 
 
+def _list_spaces(platform: Platform, call: Call) -> Any:
+    wanted = dict(call.query).get("organization_id")
+    return _paged([s for s in platform.spaces if wanted in (None, s["organization_id"])], call)
+
+
+def _list_organizations(platform: Platform, call: Call) -> Any:
+    return _paged(
+        [
+            {"id": f"org_{n}", "tenant_id": "ten_1", "name": name, "created_at": NOW}
+            for n, name in ((1, "quality"), (2, "paint"))
+        ],
+        call,
+    )
+
+
+def _create_space(platform: Platform, call: Call) -> Any:
+    return space_json(call.body["name"])
+
+
+def _list_tokens(platform: Platform, call: Call) -> Any:
+    return _paged(platform.tokens, call)
+
+
+def _revoke_token(platform: Platform, call: Call, token: str) -> Any:
+    platform.tokens = [t for t in platform.tokens if t["id"] != token]
+
+
+def _create_user(platform: Platform, call: Call) -> Any:
+    return _user(name=call.body["name"])
+
+
 def _create_app(platform: Platform, call: Call) -> Any:
+    if "create" in platform.forbidden:
+        raise Refusal(403, "forbidden", "your role may not do this")
     name = call.body["name"]
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise Refusal(422, "validation_failed", "a value is at fault", [{"field": "name", "message": "not a name"}])
@@ -244,6 +296,8 @@ def _upload(platform: Platform, call: Call, app: str) -> Any:
 
 def _start(platform: Platform, call: Call, app: str) -> Any:
     found = platform.app(app)
+    if "start" in platform.forbidden:
+        raise Refusal(403, "forbidden", "your role may not do this")
     if platform.start_fails:
         reason = {"code": "instance_crashed", "message": "the instance ended with code 1"}
         operation = platform.add_operation("start", found, "failed", reason=reason, output="Traceback\nKeyError: 'X'\n")
@@ -334,6 +388,12 @@ def _ready(platform: Platform, call: Call) -> Any:
 
 B = "/api/v1"
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", f"{B}/spaces", _list_spaces),
+    ("POST", f"{B}/spaces", _create_space),
+    ("GET", f"{B}/organizations", _list_organizations),
+    ("GET", f"{B}/tokens", _list_tokens),
+    ("DELETE", f"{B}/tokens/([^/]+)", _revoke_token),
+    ("POST", f"{B}/users", _create_user),
     ("GET", f"{B}/apps", _list_apps),
     ("POST", f"{B}/apps", _create_app),
     ("GET", f"{B}/apps/([^/]+)", _get_app),

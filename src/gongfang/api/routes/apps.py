@@ -10,6 +10,7 @@ from gongfang.api.endpoint import Routes
 from gongfang.api.paging import Pages
 from gongfang.api.present import app_out, instance_out
 from gongfang.api.settle import Wait, settle_app
+from gongfang.api.written import Written, written_page
 from gongfang.domain.errors import FieldError, Invalid
 from gongfang.domain.values import AppState, AppType, DesiredState, RuntimeName
 from gongfang.operations import apps
@@ -37,6 +38,11 @@ _PROMISED: dict[int | str, dict[str, Any]] = {
 
 def show(call: KnownCall, view: AppView) -> AppOut:
     return app_out(view, call.services.edge_url, call.language, call.services.https_url)
+
+
+def write(call: KnownCall, view: AppView) -> bytes:
+    """The same as JSON."""
+    return call.services.written(view, call.services.edge_url, call.language, call.services.https_url)
 
 
 def labels_of(pairs: list[str]) -> dict[str, str]:
@@ -86,14 +92,14 @@ async def list_apps(
         after=pages.after,
         limit=pages.one_more,
     )
-    return call.ok(pages.page(found, lambda v: v.app.id, lambda v: show(call, v)))
+    return call.ok(written_page(pages.page(found, lambda v: v.app.id, lambda v: write(call, v))))
 
 
 @routes.add("GET", "/apps/{app_id}", AppOut, "Show an app", "查看应用")
 async def show_app(call: Call, app_id: str) -> Response:
     """By its id, or by its name where the caller sees only one app of it."""
     view = await apps.show_app(call.context, app_id)
-    return call.ok(show(call, view), etag=apps.app_etag(view.app))
+    return call.ok(Written(write(call, view)), etag=apps.app_etag(view.app))
 
 
 @routes.add("PATCH", "/apps/{app_id}", AppOut, "Change an app", "修改应用", responses=_PROMISED)

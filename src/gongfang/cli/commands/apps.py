@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gongfang.cli import render
+from gongfang.cli.commands.tree import place_id, space_of, space_options
 from gongfang.cli.errors import Failed
 from gongfang.cli.framework import app_argument, command, group, pairs
 from gongfang.cli.progress import finish
@@ -40,9 +41,9 @@ apps = group(
 @click.option("--desired", "desired_state", type=click.Choice(["started", "stopped"]))
 @click.option("--type", "kind", type=click.Choice(TYPES))
 @click.option("--runtime", type=click.Choice(RUNTIMES))
-@click.option("--space", "space_id", metavar="ID")
-@click.option("--org", "organization_id", metavar="ID")
-@click.option("--tenant", "tenant_id", metavar="ID")
+@click.option("--space", metavar="NAME")
+@click.option("--org", metavar="NAME")
+@click.option("--tenant", metavar="NAME")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help=t("Carrying this label.", "按标签筛选。"))
 def list_apps(
     session: Session,
@@ -51,9 +52,9 @@ def list_apps(
     desired_state: str | None,
     kind: str | None,
     runtime: str | None,
-    space_id: str | None,
-    organization_id: str | None,
-    tenant_id: str | None,
+    space: str | None,
+    org: str | None,
+    tenant: str | None,
     labels: tuple[str, ...],
 ) -> None:
     found = session.client.apps.list(
@@ -62,9 +63,9 @@ def list_apps(
         desired_state=desired_state,
         type=kind,
         runtime=runtime,
-        space_id=space_id,
-        organization_id=organization_id,
-        tenant_id=tenant_id,
+        space_id=place_id(session, "space", space),
+        organization_id=place_id(session, "organization", org),
+        tenant_id=place_id(session, "tenant", tenant),
         labels=pairs(labels, "--label"),
     ).all()
     columns = (
@@ -102,7 +103,7 @@ def list_apps(
 @click.option("--type", "kind", type=click.Choice(TYPES))
 @click.option("--runtime", type=click.Choice(RUNTIMES))
 @click.option("--domain", help=t("A domain of the tenant to answer on.", "应用使用的租户域名。"))
-@click.option("--space", "space_id", metavar="ID")
+@space_options
 @click.option("-e", "--env", "env", multiple=True, metavar="K=V")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V")
 @click.option("--memory", type=Memory(), help=t("For each instance, MiB or 1.5G.", "每实例内存（MiB 或 1.5G）。"))
@@ -113,7 +114,8 @@ def create(
     kind: str | None,
     runtime: str | None,
     domain: str | None,
-    space_id: str | None,
+    space: str | None,
+    org: str | None,
     env: tuple[str, ...],
     labels: tuple[str, ...],
     memory: int | None,
@@ -125,7 +127,7 @@ def create(
         type=kind,
         runtime=runtime,
         domain=domain,
-        space_id=space_id,
+        space_id=space_of(session, space, org),
         environment=pairs(env, "--env") or None,
         labels=pairs(labels, "--label") or None,
         processes={main_process(kind or "web"): settings} if settings else None,

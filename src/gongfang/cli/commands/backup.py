@@ -23,25 +23,35 @@ backup = group(
     ),
     default="make",
 )
-_passphrase = click.option(
+_encrypt = click.option(
     "--passphrase-file",
     metavar="FILE",
-    help=t("Encrypt, with the first line of this file.", "用该文件首行作为口令加密或解密。"),
+    help=t("Encrypt, with the first line of this file.", "用该文件首行作为口令加密。"),
+)
+_decrypt = click.option(
+    "--passphrase-file",
+    metavar="FILE",
+    help=t(
+        "Where it is encrypted: the passphrase is the first line of this file.",
+        "备份已加密时，以该文件首行作为口令解密。",
+    ),
 )
 
 
 @command(
     "make",
     taught(
-        "Write a backup to FILE (default: gongfang-DATE-TIME.tar.zst here). A file that exists is not replaced.",
-        "将备份写入文件（默认当前目录下 gongfang-日期-时间.tar.zst）；不会覆盖已有文件。",
+        "Write a backup to FILE (default: gongfang-DATE-TIME.tar.zst here). A file that exists is not replaced. "
+        "`deploy` never packs a file of that default name.",
+        "将备份写入文件（默认当前目录下 gongfang-日期-时间.tar.zst）；不会覆盖已有文件；"
+        "部署时不会打包以默认名称命名的备份。",
         "gongfang backup",
         "gongfang backup make monday.tar.zst --passphrase-file /root/passphrase",
     ),
     into=backup,
 )
 @click.argument("file", required=False)
-@_passphrase
+@_encrypt
 @click.pass_context
 def make(ctx: click.Context, session: Session, file: str | None, passphrase_file: str | None) -> None:
     ctx.exit(server().backup(file, passphrase_file=passphrase_file, as_json=session.as_json))
@@ -57,7 +67,7 @@ def make(ctx: click.Context, session: Session, file: str | None, passphrase_file
     into=backup,
 )
 @click.argument("file")
-@_passphrase
+@_decrypt
 @click.pass_context
 def verify(ctx: click.Context, session: Session, file: str, passphrase_file: str | None) -> None:
     ctx.exit(server().verify_backup(file, passphrase_file=passphrase_file, as_json=session.as_json))
@@ -76,7 +86,7 @@ def verify(ctx: click.Context, session: Session, file: str, passphrase_file: str
     ),
 )
 @click.argument("file")
-@_passphrase
+@_decrypt
 @click.option("--no-start", is_flag=True, help=t("Don't start the platform.", "恢复后不启动平台。"))
 @click.pass_context
 def restore(ctx: click.Context, _session: Session, file: str, passphrase_file: str | None, no_start: bool) -> None:

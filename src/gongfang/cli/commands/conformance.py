@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from gongfang.cli import connection, render, text
-from gongfang.cli.errors import AWAY, FAILED, INTERRUPTED, REFUSED, USAGE, Failed
+from gongfang.cli.errors import AWAY, FAILED, INTERRUPTED, REFUSED, USAGE, Failed, certificate_hint
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
 
@@ -47,6 +47,11 @@ _WORDS = {"pass": "通过", "fail": "不符", "missing": "缺失", "blocked": "�
     "--token",
     metavar="TOKEN",
     help=t("Token of somebody who may do everything in a space.", "在某空间内有全部权限的令牌。"),
+)
+@click.option(
+    "--ca",
+    metavar="FILE",
+    help=t("Authorities to trust for HTTPS [GONGFANG_CA].", "HTTPS 信任的 CA 证书 [GONGFANG_CA]。"),
 )
 @click.option(
     "--clause",
@@ -154,6 +159,13 @@ def conformance(session: Session, **given: Any) -> None:
     except Unreachable as error:
         code = REFUSED if error.status else AWAY
         hint = t("check --url and --token", "请检查 --url 和 --token")
+        if error.status == 403:
+            hint = t(
+                "this token may not create apps; give one of somebody who may do everything in a space",
+                "该令牌无权创建应用；请使用在某空间内有全部权限的令牌",
+            )
+        elif "CERTIFICATE_VERIFY_FAILED" in error.seen.english:
+            hint = certificate_hint(error.seen.english, session.connection.ca)
         raise Failed(f"{options.url}: {error.seen.of(lang)}", hint=hint, code=code) from error
     if given["json_file"] != "-":
         _print(report, lang)
@@ -171,6 +183,7 @@ def _options(session: Session, given: dict[str, Any]) -> Options:
 
     session.url_option = given["url"] or session.url_option
     session.token_option = given["token"] or session.token_option
+    session.ca_option = given["ca"] or session.ca_option
     found: connection.Connection = session.connection
     if found.token is None:
         raise Failed(
@@ -197,6 +210,8 @@ def _options(session: Session, given: dict[str, Any]) -> Options:
         answer_s=given["timeout"],
         operation_s=given["operation_timeout"],
         settle_s=given["settle"],
+        trust=session.trust() if found.url.startswith("https:") else None,
+        language=given["lang"] or text.language(),
     )
 
 

@@ -13,12 +13,13 @@ import click
 from gongfang.cli import naming, packing, progress, render
 from gongfang.cli.commands.apps import RUNTIMES, TYPES, main_process
 from gongfang.cli.commands.domains import known
-from gongfang.cli.errors import Failed
+from gongfang.cli.commands.tree import space_of, space_options
+from gongfang.cli.errors import REFUSED, Failed
 from gongfang.cli.framework import command, complete_apps, pairs
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
 from gongfang.cli.times import Memory
-from gongfang.client.errors import ApiError, NotFoundError
+from gongfang.client.errors import ApiError, ForbiddenError, NotFoundError
 
 if TYPE_CHECKING:
     from gongfang.wire.models import AppOut
@@ -36,6 +37,7 @@ class Wanted:
     env: Mapping[str, str]
     labels: Mapping[str, str]
     domains: tuple[str, ...]
+    space_id: str | None = None
 
     @property
     def settings(self) -> dict[str, int]:
@@ -67,6 +69,7 @@ class Wanted:
 @click.option("-e", "--env", "env", multiple=True, metavar="K=V", help=t("Environment variable.", "环境变量。"))
 @click.option("--domain", "domains", multiple=True, metavar="D", help=t("Also answer on this domain.", "附加域名。"))
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V")
+@space_options
 @click.option("--no-wait", is_flag=True, help=t("Return once it is accepted.", "受理后立即返回。"))
 def deploy(
     session: Session,
@@ -79,6 +82,8 @@ def deploy(
     env: tuple[str, ...],
     domains: tuple[str, ...],
     labels: tuple[str, ...],
+    space: str | None,
+    org: str | None,
     no_wait: bool,
 ) -> None:
     path = path.resolve()
@@ -92,6 +97,7 @@ def deploy(
         env={**project.env, **pairs(env, "--env")},
         labels={**project.labels, **pairs(labels, "--label")},
         domains=domains or tuple(project.domains),
+        space_id=space_of(session, space, org),
     )
     app = deliver(session, path, wanted, wait=not no_wait)
     if no_wait:
@@ -113,7 +119,17 @@ def deliver(session: Session, path: Path, wanted: Wanted, *, wait: bool = True) 
     session.note(t("uploaded {0} ({1})", "已上传 {0}（{1}）").format(filename, render.size(sent)))
     if path.is_dir():
         naming.Remembered(path).remember(session.url, app.name)
-    operation = session.client.apps.start(app.id).operation
+    try:
+        operation = session.client.apps.start(app.id).operation
+    except ForbiddenError as error:
+        raise Failed(
+            t("uploaded, but not started: {0}", "已上传，但未启动：{0}").format(error.message),
+            hint=t("an operator rolls it out with: gongfang start {0}", "请由运维人员启动：gongfang start {0}").format(
+                app.name
+            ),
+            code=REFUSED,
+            name=error.code,
+        ) from error
     try:
         progress.finish(session, operation, wait)
     except Failed as failure:
@@ -167,9 +183,18 @@ def _ensure(session: Session, wanted: Wanted) -> AppOut:
             wanted.name,
             type=wanted.type,
             runtime=wanted.runtime,
+            space_id=wanted.space_id,
             environment=wanted.env or None,
             labels=wanted.labels or None,
             processes={main_process(wanted.type or "web"): wanted.settings} if wanted.settings else None,
+        )
+    if wanted.space_id is not None and wanted.space_id != app.space_id:
+        raise Failed(
+            t("{0} is in another space ({1})", "{0} 位于另一空间（{1}）").format(app.name, app.space_id),
+            hint=t(
+                "deploy it there (leave out --space), or under another name with --app",
+                "请在原空间部署（去掉 --space），或用 --app 以其他名称部署",
+            ),
         )
     session.note(t("updating {0}", "更新应用 {0}").format(app.name))
     if wanted.type is not None and wanted.type != app.type:

@@ -1,5 +1,6 @@
-"""`gongfang login`, `gongfang logout`, `gongfang whoami`."""
+"""`gongfang login`, `gongfang logout`, `gongfang logins`, `gongfang whoami`."""
 
+import os
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,10 +11,10 @@ from gongfang.cli import render
 from gongfang.cli.commands.people import ask_password
 from gongfang.cli.connection import Logins, normal
 from gongfang.cli.errors import USAGE, Failed
-from gongfang.cli.framework import command
+from gongfang.cli.framework import command, group
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
-from gongfang.client.errors import ApiError
+from gongfang.client.errors import ApiError, PlatformAway
 
 
 @command(
@@ -37,6 +38,7 @@ def login(
 ) -> None:
     session.url_option = normal(url)
     session.token_option = None
+    session.logging_in = True
     ca = session.connection.ca  # a file that is not there is told before anything is asked
     if with_token:
         token = sys.stdin.readline().strip()
@@ -79,17 +81,45 @@ def logout(session: Session, name: str | None) -> None:
     name = name or session.context_option or logins.current
     saved = logins.contexts.pop(name or "", None)
     if saved is None:
-        raise Failed(t("there is no such login", "没有该登录"))
+        raise Failed(t("there is no such login", "没有该登录"), hint="gongfang logins")
     session.url_option, session.context_option = saved["url"], None
     if logins.current == name:
         logins.current = next(iter(logins.contexts), None)
     logins.save()
-    session.show({"name": name}, lambda: session.note(t("logged out of {0}", "已退出 {0}").format(saved["url"])))
-    client = session.client_for(saved.get("token", ""))
+    revoked = _revoke(session, saved.get("token", ""))
+
+    def people() -> None:
+        session.note(t("logged out of {0}", "已退出 {0}").format(saved["url"]))
+        if not revoked:
+            session.note(
+                t(
+                    "the login is forgotten here, but its token could not be revoked, since the platform does not "
+                    "answer; revoke it later with: gongfang tokens, gongfang tokens revoke ID",
+                    "本机已删除该登录；但平台没有应答，其令牌未能吊销。"
+                    "请之后用 gongfang tokens、gongfang tokens revoke ID 吊销",
+                )
+            )
+        if logins.current:
+            url = logins.contexts[logins.current]["url"]
+            session.note(t("the login in use is now {0} ({1})", "现在使用登录 {0}（{1}）").format(logins.current, url))
+        else:
+            session.note(
+                t("no login is left; commands go to this machine's own platform", "已无保存的登录；命令将使用本机平台")
+            )
+
+    session.show({"name": name, "revoked": revoked, "current": logins.current}, people)
+
+
+def _revoke(session: Session, token: str) -> bool:
+    """Whether the token is worth nothing any more."""
     try:
+        client = session.client_for(token)
         client.tokens.revoke(client.whoami().token_id)
-    except ApiError:  # expired or revoked already: that is what was wanted
-        return
+    except ApiError as error:  # 401, 404: expired or revoked already, which is what was wanted
+        return error.status in (401, 404)
+    except (PlatformAway, Failed):
+        return False
+    return True
 
 
 @command("whoami", taught("Show who you are and what you may.", "查看当前用户和权限。", "gongfang whoami"))
@@ -109,3 +139,53 @@ def whoami(session: Session) -> None:
         )
 
     session.show(me, people)
+
+
+logins = group(
+    "logins",
+    taught(
+        "List the saved logins, and choose the one in use.",
+        "列出已保存的登录，并选择当前使用的登录。",
+        "gongfang logins",
+        "gongfang logins use plant",
+        "gongfang --context plant apps",
+    ),
+    default="list",
+)
+
+
+@command("list", t("List the saved logins; * marks the one in use.", "列出已保存的登录（* 为当前）。"), into=logins)
+def list_logins(session: Session) -> None:
+    saved = Logins.load()
+    found = [
+        {"name": name, "url": entry["url"], "user": entry.get("user", ""), "current": name == saved.current}
+        for name, entry in sorted(saved.contexts.items())
+    ]
+    columns = ("", t("NAME", "名称"), t("PLATFORM", "平台"), t("USER", "用户"))
+    rows = [("*" if one["current"] else "", one["name"], one["url"], one["user"]) for one in found]
+    empty = t("no login is saved; log in with: gongfang login URL", "没有已保存的登录；请登录：gongfang login URL")
+
+    def people() -> None:
+        render.table(columns, rows, empty)
+        for name in ("GONGFANG_URL", "GONGFANG_HOME"):
+            if os.environ.get(name):
+                session.note(t("{0} is set and goes before them", "已设置 {0}，优先于以上登录").format(name))
+
+    session.show(found, people)
+
+
+@command("use", t("Use this login from now on.", "以后使用该登录。"), into=logins)
+@click.argument("name")
+def use_login(session: Session, name: str) -> None:
+    saved = Logins.load()
+    if name not in saved.contexts:
+        raise Failed(
+            t("no saved login is called '{0}'", "没有名为“{0}”的登录").format(name), hint="gongfang logins", code=USAGE
+        )
+    saved.current = name
+    saved.save()
+    url = saved.contexts[name]["url"]
+    session.show(
+        {"name": name, "url": url},
+        lambda: session.note(t("the login in use is now {0} ({1})", "现在使用登录 {0}（{1}）").format(name, url)),
+    )

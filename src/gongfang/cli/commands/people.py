@@ -99,7 +99,12 @@ def _state(user: UserOut) -> str:
     return render.word("disabled" if user.disabled else "active")
 
 
-def _show_users(session: Session, found: list[UserOut]) -> None:
+def _show_user(session: Session, found: UserOut) -> None:
+    """One: an object for programs, where `list` prints a list."""
+    session.show(found, lambda: _table([found]))
+
+
+def _table(found: list[UserOut]) -> None:
     columns = (t("NAME", "用户名"), t("CALLED", "姓名"), t("STATE", "状态"), t("ROLES", "角色"), "ID")
     rows = [
         (
@@ -111,12 +116,13 @@ def _show_users(session: Session, found: list[UserOut]) -> None:
         )
         for u in found
     ]
-    session.show(found, lambda: render.table(columns, rows))
+    render.table(columns, rows)
 
 
 @command("list", t("List users.", "列出用户。"), into=users)
 def list_users(session: Session) -> None:
-    _show_users(session, session.client.users.list().all())
+    found = session.client.users.list().all()
+    session.show(found, lambda: _table(found))
 
 
 @command(
@@ -143,24 +149,31 @@ def create_user(
     org: str | None,
     space: str | None,
 ) -> None:
+    if role is None and (tenant or org or space):
+        option = "--tenant" if tenant else "--org" if org else "--space"
+        raise click.UsageError(
+            t("{0} says where a role holds: it needs --role", "{0} 指定角色的生效范围，须同时给出 --role").format(
+                option
+            )
+        )
     level, scope_id = scope(session, tenant, org, space)
     binding: dict[str, str | None] = {"role": role, "level": level, "scope_id": scope_id}
     made = session.client.users.create(
         user, password or ask_password(confirm=True), display_name=display_name, roles=[binding] if role else []
     )
-    _show_users(session, [made])
+    _show_user(session, made)
 
 
 @command("disable", t("Disable a user; tokens stop working.", "停用用户，其令牌失效。"), into=users)
 @click.argument("user")
 def disable(session: Session, user: str) -> None:
-    _show_users(session, [session.client.users.change(find_user(session, user).id, disabled=True)])
+    _show_user(session, session.client.users.change(find_user(session, user).id, disabled=True))
 
 
 @command("enable", t("Enable a user again.", "重新启用用户。"), into=users)
 @click.argument("user")
 def enable(session: Session, user: str) -> None:
-    _show_users(session, [session.client.users.change(find_user(session, user).id, disabled=False)])
+    _show_user(session, session.client.users.change(find_user(session, user).id, disabled=False))
 
 
 @command(
@@ -170,7 +183,7 @@ def enable(session: Session, user: str) -> None:
 )
 @click.argument("user")
 def unlock(session: Session, user: str) -> None:
-    _show_users(session, [session.client.users.change(find_user(session, user).id, unlock=True)])
+    _show_user(session, session.client.users.change(find_user(session, user).id, unlock=True))
 
 
 @command(
@@ -191,7 +204,7 @@ def unlock(session: Session, user: str) -> None:
 def set_password(session: Session, user: str, password: str | None, end_tokens: bool) -> None:
     found = find_user(session, user)
     password = password or ask_password(confirm=True)
-    _show_users(session, [session.client.users.change(found.id, password=password, end_tokens=end_tokens or None)])
+    _show_user(session, session.client.users.change(found.id, password=password, end_tokens=end_tokens or None))
 
 
 @command("remove", t("Remove a user.", "删除用户。"), into=users)
@@ -255,8 +268,9 @@ def revoke(session: Session, user: str, role: str, tenant: str | None, org: str 
 
 
 @command("list", t("List tokens.", "列出令牌。"), into=tokens)
-def list_tokens(session: Session) -> None:
-    found = session.client.tokens.list().all()
+@click.option("--user", metavar="NAME", help=t("Another user's (administrators).", "其他用户的令牌（管理员）。"))
+def list_tokens(session: Session, user: str | None) -> None:
+    found = session.client.tokens.list(user_id=find_user(session, user).id if user else None).all()
     columns = (t("NAME", "名称"), t("SCOPES", "权限"), t("EXPIRES", "到期"), t("LAST USED", "最近使用"), "ID")
     rows = [
         (k.name, ", ".join(k.scopes) or t("all", "全部"), render.when(k.expires_at), render.when(k.last_used_at), k.id)
@@ -289,8 +303,34 @@ def _token(session: Session, made: TokenOut) -> None:
     click.echo(made.token or made.id)
 
 
-@command("revoke", t("Revoke a token.", "吊销令牌。"), into=tokens)
-@click.argument("token_id", metavar="ID")
-def revoke_token(session: Session, token_id: str) -> None:
+@command(
+    "revoke",
+    taught(
+        "Revoke a token, by its name where only one has it, or by its id.",
+        "吊销令牌：按名称（唯一时）或 ID。",
+        "gongfang tokens revoke ci",
+        "gongfang tokens revoke ci --user wang.li",
+    ),
+    into=tokens,
+)
+@click.argument("token", metavar="NAME")
+@click.option("--user", metavar="NAME", help=t("Another user's (administrators).", "其他用户的令牌（管理员）。"))
+def revoke_token(session: Session, token: str, user: str | None) -> None:
+    token_id = token if is_id(token) else _token_called(session, token, user)
     session.client.tokens.revoke(token_id)
     session.show({"revoked": token_id}, lambda: session.note(t("revoked", "已吊销")))
+
+
+def _token_called(session: Session, name: str, user: str | None) -> str:
+    """Raises `Failed` where none or several fit."""
+    found = session.client.tokens.list(user_id=find_user(session, user).id if user else None)
+    fitting = [token.id for token in found if token.name == name]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = "gongfang tokens" + (f" list --user {user}" if user else "")
+    if fitting:
+        raise Failed(
+            t("several tokens are called {0}; give the id", "有多个名为 {0} 的令牌，请用 ID 指定").format(name),
+            hint=listed,
+        )
+    raise Failed(t("there is no token called {0}", "没有名为 {0} 的令牌").format(name), hint=listed)

@@ -15,7 +15,7 @@ import click
 
 from gongfang.cli import render
 from gongfang.cli.connection import home, platform_file
-from gongfang.cli.errors import AWAY, FAILED, USAGE, Failed
+from gongfang.cli.errors import AWAY, FAILED, USAGE, Failed, away_hint, speaks
 from gongfang.cli.framework import command
 from gongfang.cli.session import Session
 from gongfang.cli.text import language, t, taught
@@ -43,13 +43,23 @@ def server() -> ModuleType:
         "it is ready.",
         "在本机启动平台（GONGFANG_HOME，默认 ~/.gongfang）；--detach 就绪后返回并在后台运行。",
         "gongfang up --detach",
+        "gongfang up --detach --restart",
         "GONGFANG_HOME=/srv/gongfang GONGFANG_API_PORT=8080 gongfang up",
     ),
 )
 @click.option("-d", "--detach", is_flag=True, help=t("Return when it is ready.", "就绪后返回。"))
+@click.option(
+    "--restart",
+    is_flag=True,
+    help=t(
+        "Where it runs already: end its control plane first, so that changed settings or a new version take effect. "
+        "Apps run on.",
+        "平台已运行时先结束其控制面，使修改的设置或新版本生效；应用不中断。",
+    ),
+)
 @click.pass_context
-def up(ctx: click.Context, _session: Session, detach: bool) -> None:
-    ctx.exit(server().up(detach=detach))
+def up(ctx: click.Context, session: Session, detach: bool, restart: bool) -> None:
+    ctx.exit(server().up(detach=detach, restart=restart, as_json=session.as_json))
 
 
 @command("down", taught("Stop the platform of this machine, and its apps.", "停止本机平台及其应用。", "gongfang down"))
@@ -86,7 +96,15 @@ def status(ctx: click.Context, session: Session, local: bool) -> None:
     try:
         found = session.quick_client().platform()
     except PlatformAway as away:
-        session.show({"running": False, "url": session.url}, lambda: None)
+        session.show({"running": None if speaks(away) else False, "url": session.url}, lambda: None)
+        if speaks(away):
+            raise Failed(
+                t("{0} answers, but not as was expected of it ({1})", "{0} 有应答，但无法建立可信连接（{1}）").format(
+                    session.url, away.reason
+                ),
+                hint=away_hint(session, away),
+                code=AWAY,
+            ) from away
         raise Failed(
             t("the platform does not run at {0} ({1})", "平台未在 {0} 运行（{1}）").format(session.url, away.reason),
             hint=t("start it with: gongfang up --detach", "启动：gongfang up --detach")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gongfang.cli import render
+from gongfang.cli.commands.tree import place_id
 from gongfang.cli.framework import command, group
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
@@ -68,7 +69,9 @@ def list_webhooks(session: Session) -> None:
     "--level", type=click.Choice(LEVELS), default="space", show_default=True, help=t("Whose events.", "层级。")
 )
 @click.option(
-    "--scope", "scope_id", metavar="ID", help=t("Of which tenant, organisation or space.", "租户、组织或空间的 ID。")
+    "--scope",
+    metavar="NAME",
+    help=t("Which tenant, organisation or space, by name or id.", "租户、组织或空间（名称或 ID）。"),
 )
 @click.option("--disabled", is_flag=True, help=t("Send nothing yet.", "暂不推送。"))
 def add(
@@ -78,9 +81,10 @@ def add(
     name: str | None,
     secret: str | None,
     level: str,
-    scope_id: str | None,
+    scope: str | None,
     disabled: bool,
 ) -> None:
+    scope_id = scope if level == "platform" else place_id(session, level, scope)
     made = session.client.webhooks.create(
         url, tags=tags or ("*",), name=name, secret=secret, level=level, scope_id=scope_id, enabled=not disabled
     )

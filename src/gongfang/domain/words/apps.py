@@ -4,7 +4,10 @@ from gongfang.domain.messages import register
 
 register(
     {
-        "app_not_found": ("There is no app {app} that you may see.", "应用 {app} 不存在或您无权查看。"),
+        "app_not_found": (
+            "There is no app {app} that you may see; `gongfang apps` lists those that there are.",
+            "应用 {app} 不存在或您无权查看；可用 `gongfang apps` 查看列表。",
+        ),
         "app_name_ambiguous": (
             "Several apps are called {app}; use the id of the one you mean.",
             "有多个名为 {app} 的应用，请改用应用 ID。",

@@ -40,8 +40,8 @@ register(
             "{file} 中的口令不可用（{what}）；其首行须不少于 8 字节。",
         ),
         "backup_database": ("Saving the database ({tables} tables) …", "正在保存数据库（{tables} 张表）…"),
-        "backup_files": ("Saving files: {done} of {all}, {mb} MB", "正在保存文件：{done}/{all}，{mb} MB"),
-        "backup_made": ("Backup made: {file} ({mb} MB, {parts} parts)", "备份完成：{file}（{mb} MB，{parts} 个部分）"),
+        "backup_files": ("Saving files: {done} of {all}, {size}", "正在保存文件：{done}/{all}，{size}"),
+        "backup_made": ("Backup made: {file} ({size}, {parts} parts)", "备份完成：{file}（{size}，{parts} 个部分）"),
         "backup_not_secret": (
             "It holds the keys to every secret of the platform, in clear: keep it where only administrators can read "
             "it, or make it with --passphrase-file.",
@@ -52,10 +52,10 @@ register(
             "the packages and releases that need it have to be uploaded and built again.",
             "！存储文件 {sha256} 在备份前已缺失或损坏；依赖它的程序包与发布需要重新上传和构建。",
         ),
-        "backup_verifying": ("Reading {file} to its end ({mb} MB) …", "正在完整检查 {file}（{mb} MB）…"),
+        "backup_verifying": ("Reading {file} to its end ({size}) …", "正在完整检查 {file}（{size}）…"),
         "backup_whole": (
-            "The backup is whole: made {created_at} by version {version}, {parts} parts, {mb} MB unpacked.",
-            "备份完整：由版本 {version} 于 {created_at} 生成，共 {parts} 个部分，展开后 {mb} MB。",
+            "The backup is whole: made {created_at} by version {version}, {parts} parts, {size} unpacked.",
+            "备份完整：由版本 {version} 于 {created_at} 生成，共 {parts} 个部分，展开后 {size}。",
         ),
         "backup_not_one": (
             "This is no backup made by gongfang; nothing was changed. Give the file that `gongfang backup` wrote.",
@@ -95,6 +95,12 @@ register(
             "备份未加密，请去掉 --passphrase-file。",
         ),
         "backup_unreadable": ("{file} can't be read: {what}", "无法读取 {file}：{what}"),
+        "restore_home_runs": (
+            "The platform in {home} runs (process {pid}); nothing was changed. A backup is restored into an empty home: "
+            "set GONGFANG_HOME to a new folder, and other ports, or stop this one (gongfang down) and move its folder away.",
+            "{home} 中的平台正在运行（进程 {pid}），未做任何更改。备份须恢复到空主目录：请将 GONGFANG_HOME 设为新目录并使用其他端口，"
+            "或先停止该平台（gongfang down）并移走其目录。",
+        ),
         "restore_home_not_empty": (
             "{home} is not empty (it holds {what}); nothing was changed. Set GONGFANG_HOME to an empty or new folder.",
             "{home} 不是空目录（其中有 {what}），未做任何更改。请将 GONGFANG_HOME 设为空目录或新目录。",

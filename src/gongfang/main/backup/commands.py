@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import orjson
 
 from gongfang.blobs.objects import ObjectBlobs
-from gongfang.client import Client, ClientError
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Conflict, GongfangError, Invalid, Unavailable
 from gongfang.domain.messages import words
+from gongfang.domain.sizes import shown
 from gongfang.domain.values import JsonObject
 from gongfang.main.backup import restore as restoring
 from gongfang.main.backup.archive import Manifest
@@ -24,8 +24,10 @@ from gongfang.main.backup.write import Say, Source, write_backup
 from gongfang.main.embedded import database_url
 from gongfang.main.guard import Guard
 from gongfang.main.home import Home
-from gongfang.main.process import complain, read_settings, up
+from gongfang.main.process import complain, up
+from gongfang.main.settled import read_settings
 from gongfang.main.terminal import language
+from gongfang.main.waiting import until_apps_run
 from gongfang.settings import Settings
 from gongfang.state import note_event
 
@@ -76,9 +78,9 @@ def backup(file: str | None, *, passphrase_file: str | None, as_json: bool) -> i
         manifest = asyncio.run(_write(source, target, _passphrase(passphrase_file), say))
         noted = _note(source, backup_made(manifest, target, encrypted=passphrase_file is not None), say)
     except GongfangError as error:
-        return complain(error)
+        return complain(error, as_json=as_json)
     size = target.stat().st_size
-    say("backup_made", {"file": str(target), "mb": size >> 20, "parts": len(manifest.parts)})
+    say("backup_made", {"file": str(target), "size": shown(size), "parts": len(manifest.parts)})
     if passphrase_file is None:
         say("backup_not_secret", {})
     return _report(manifest, target, as_json, say) or (0 if noted else 1)
@@ -124,16 +126,24 @@ def _report(manifest: Manifest, path: Path, as_json: bool, say: Say) -> int:
     return 1 if manifest.lost else 0
 
 
+def _when(text: str) -> str:
+    """A backup's own word for when it was made, in the time zone of this machine where it is a time."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return text
+
+
 def verify_backup(file: str, *, passphrase_file: str | None, as_json: bool) -> int:
     """Reads a backup to its end and says whether it is whole. The answer is the exit code."""
     say = _teller(as_json)
     try:
         manifest = restoring.check(Path(file), _passphrase(passphrase_file), say)
     except GongfangError as error:
-        return complain(error)
+        return complain(error, as_json=as_json)
     header = manifest.header
-    facts = {"created_at": header.created_at, "version": header.version, "parts": len(manifest.parts)}
-    say("backup_whole", {**facts, "mb": manifest.size >> 20})
+    facts = {"created_at": _when(header.created_at), "version": header.version, "parts": len(manifest.parts)}
+    say("backup_whole", {**facts, "size": shown(manifest.size)})
     return _report(manifest, Path(file), as_json, say)
 
 
@@ -154,14 +164,19 @@ def restore(file: str, *, passphrase_file: str | None, start: bool) -> int:
         return complain(error)
     except OSError as error:
         return complain(Unavailable("home_unusable", home=str(home.root), what=str(error)))
-    say("restore_done", {"home": str(home.root), "created_at": manifest.header.created_at})
+    say("restore_done", {"home": str(home.root), "created_at": _when(manifest.header.created_at)})
     for sha256 in manifest.lost:
         say("backup_lost", {"sha256": sha256})
     if not start:
         say("restore_not_started", {})
         return 0
-    code = up(detach=True)
-    return code or _until_apps_run(home, say)
+    code = up(detach=True, wait_for_apps=False)
+    if code:
+        return code
+    late = until_apps_run(home, say, within_s=APPS_TIMEOUT_S)
+    for app in late or ():
+        say("restore_app_not_running", {"app": app.name, "state": app.state})
+    return 0 if late == [] else 1
 
 
 def _fill(settings: Settings, home: Home, file: Path, manifest: Manifest, passphrase: bytes | None, say: Say) -> None:
@@ -179,30 +194,3 @@ def _fill(settings: Settings, home: Home, file: Path, manifest: Manifest, passph
                 with contextlib.suppress(OSError):
                     home.root.rmdir()
         os.close(lock)
-
-
-def _until_apps_run(home: Home, say: Say) -> int:
-    """Waits for every app that should run; 1 where one does not within the time, or crashes."""
-    told = orjson.loads(home.platform_file.read_bytes())
-    latest = time.monotonic() + APPS_TIMEOUT_S
-    before = -1
-    url, token = str(told["api_url"]), home.admin_token.read_text().strip()
-    with Client(url, token, language=language(), pinned=told.get("api_certificate")) as client:
-        while True:
-            try:
-                apps = [app for app in client.apps.list(page_size=500) if app.desired_state == "started"]
-            except ClientError as error:
-                say("restore_apps_unknown", {"what": str(error)})
-                return 1
-            settled = [app for app in apps if app.state in ("running", "crashed", "stopped")]
-            running = [app for app in settled if app.state == "running"]
-            if len(running) != before:
-                before = len(running)
-                say("restore_apps", {"running": len(running), "all": len(apps)})
-            if len(settled) == len(apps) or time.monotonic() > latest:
-                break
-            time.sleep(0.3)
-    late = [app for app in apps if app.state != "running"]
-    for app in late:
-        say("restore_app_not_running", {"app": app.name, "state": app.state})
-    return 1 if late else 0

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
+from gongfang.domain.sizes import shown
 from gongfang.main.backup import archive
 from gongfang.main.backup.archive import Manifest, Readable
 from gongfang.main.backup.noting import restored
@@ -34,9 +35,9 @@ _NO_MATTER = (_LOCK, "lost+found", "restoring.new")
 
 
 def may_restore(home: Home) -> None:
-    """Raises `Conflict`: `already_running`, `restore_home_not_empty`."""
+    """Raises `Conflict`: `restore_home_runs`, `restore_home_not_empty`."""
     if (pid := home.running_pid()) is not None:
-        raise Conflict("already_running", home=str(home.root), pid=pid)
+        raise Conflict("restore_home_runs", home=str(home.root), pid=pid)
     if home.restoring.exists() or not home.root.exists():
         return
     if not home.root.is_dir():
@@ -53,7 +54,7 @@ def check(path: Path, passphrase: bytes | None, say: Say) -> Manifest:
             header = archive.read_header(file, passphrase)
             if header.schema not in revisions():
                 raise Invalid("backup_schema_newer", schema=header.schema, version=header.version)
-        say("backup_verifying", {"file": str(path), "mb": path.stat().st_size >> 20})
+        say("backup_verifying", {"file": str(path), "size": shown(path.stat().st_size)})
         return archive.verify(path, passphrase)
     except OSError as error:
         raise Invalid("backup_unreadable", file=str(path), what=error.strerror or str(error)) from error

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from gongfang import __version__
 from gongfang.domain.clock import utc_now
 from gongfang.domain.errors import Conflict, Unavailable
+from gongfang.domain.sizes import shown
 from gongfang.main.backup.archive import ArchiveWriter, Header, Manifest
 from gongfang.main.backup.parts import kept_files
 from gongfang.main.guard import Guard
@@ -131,5 +132,5 @@ def _blobs(source: Source, taken: Snapshot, archive: ArchiveWriter, say: Say) ->
             lost.append(sha256)
         size += part.size
         if number % step == 0 or number == len(taken.blobs):
-            say("backup_files", {"done": number, "all": len(taken.blobs), "mb": size // MB})
+            say("backup_files", {"done": number, "all": len(taken.blobs), "size": shown(size)})
     return lost
