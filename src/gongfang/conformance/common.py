@@ -123,7 +123,7 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 
 def _speaks(world: World, tag: str | None, chinese: bool) -> None:
     for call in (_apps(), _nobody(world)):
-        answer = world.web.send(call.with_headers(accept_language=tag) if tag else call)
+        answer = world.web.send(call.with_headers(accept_language=tag or ""))
         document = enveloped(answer, answer.good)
         fine = bool(_HAN.search(document["message"])) == chinese
         english, words = ("a message in Chinese", "中文消息") if chinese else ("a message in English", "英文消息")

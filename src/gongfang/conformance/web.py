@@ -58,6 +58,7 @@ class Call:
         return replace(self, query=(*((k, v) for k, v in self.query if k not in more), *more.items()))
 
     def with_headers(self, **more: str) -> "Call":
+        """An empty value leaves a header out that every call has."""
         given = tuple((name.replace("_", "-"), value) for name, value in more.items())
         return replace(self, headers=(*self.headers, *given))
 
@@ -191,11 +192,12 @@ class Web:
         self.token = token
         self.observers: list[Callable[[Answer], None]] = []
         self._limit_s = limit_s
+        self._languages = {"accept-language": language} if language else {}
         self._aside = _Aside()
         self._client = httpx2.Client(
             trust_env=self.host not in _LOCAL,
             timeout=httpx2.Timeout(limit_s, connect=min(10.0, limit_s)),
-            headers={"user-agent": "aii-conformance", **({"accept-language": language} if language else {})},
+            headers={"user-agent": "aii-conformance"},
             verify=trust or _certificates(),
         )
 
@@ -206,7 +208,7 @@ class Web:
     def send(self, call: Call) -> Answer:
         """The answer to a call of the API."""
         body: dict[str, Any] = {}
-        headers = {"accept": "application/json", **self._authority(call.token)}
+        headers = {"accept": "application/json", **self._languages, **self._authority(call.token)}
         if call.file is not None:
             body["files"] = {"file": (call.file[0], call.file[1], "application/octet-stream")}
         elif call.content is not None:
@@ -216,6 +218,7 @@ class Web:
             body["content"] = json.dumps(call.json, ensure_ascii=False).encode()
             headers["content-type"] = "application/json"
         headers.update(call.headers)
+        headers = {name: value for name, value in headers.items() if value}
         answer = self._read(call.method, self._address(call), call, headers, call.patience, body)
         for observer in self.observers:
             observer(answer)
