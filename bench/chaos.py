@@ -23,7 +23,7 @@ CLIENTS_BESIDE_LOAD = 5
 def run() -> Report:
     with temporary_folder() as folder:
         with platform() as lab:
-            everything = storm(lab, calls=CALLS, clients=CLIENTS, parts=EVERYTHING)
+            everything = storm(lab, calls=CALLS, clients=CLIENTS, parts=EVERYTHING, kills=30)
         with platform() as lab:
             host = _serve(lab)
             out = folder / "load.json"
@@ -33,6 +33,7 @@ def run() -> Report:
                     calls=CALLS_BESIDE_LOAD,
                     clients=CLIENTS_BESIDE_LOAD,
                     parts=("control plane",),
+                    kills=8,
                     seed=2,
                     pause_s=4.0,
                 )

@@ -231,8 +231,11 @@ def _processes(home: Path, part: str) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def storm(lab: Lab, *, calls: int, clients: int, parts: Sequence[str], seed: int = 1, pause_s: float = 2.0) -> Outcome:
-    """Makes the calls while parts are killed, lets everything come to rest, and audits."""
+def storm(
+    lab: Lab, *, calls: int, clients: int, parts: Sequence[str], kills: int, seed: int = 1, pause_s: float = 2.0
+) -> Outcome:
+    """Makes the calls while parts are killed, lets everything come to rest, and audits. The calls are spread over so
+    many kills: without that a fast platform would have answered them all before the second."""
     ledger = Ledger()
     left = iter(range(calls))
     began = time.monotonic()
@@ -240,7 +243,9 @@ def storm(lab: Lab, *, calls: int, clients: int, parts: Sequence[str], seed: int
     def work(number: int) -> None:
         caller = Caller(lab, ledger, seed * 1000 + number)
         try:
-            while next(left, None) is not None:
+            while (made := next(left, None)) is not None:
+                while killer.error is None and made * kills > (killer.kills.total() + 1) * calls:
+                    time.sleep(0.02)
                 caller.act()
         finally:
             caller.close()
