@@ -24,6 +24,8 @@ _PLATFORM = ("postgres", "envoy", "names")
 def unended(client: Client) -> list[str]:
     """Operations, builds and tasks that are still under way: not yet at rest."""
     found = [f"operation {o.id} ({o.kind} of {o.app_name}) is {o.status}" for o in _active(client)]
+    if found:
+        return found  # a destruction may be among them: its app would be gone while its builds are asked for
     for app in client.apps.list():
         found += [f"build {b.id} is {b.state}" for b in client.apps.builds(app.id) if b.state in ("pending", "running")]
         found += [f"task {t.id} is {t.state}" for t in client.tasks.list(app.id) if t.state in ("pending", "running")]

@@ -21,7 +21,7 @@ from tests.e2e.conftest import Platform, fresh_home, wait_until
 from tests.e2e.load import Load
 
 HERE = Path(__file__).parent / "hostile"
-# Memory for as many processes as it may have (about 1 MB each), so that the bomb of forks meets that limit and no other.
+# Memory for as many processes as it may have (about 1 MB each): the bomb of forks is to meet that limit and no other.
 MEMORY_MB, DISK_MB, BUILD_DISK_MB = 1536, 96, 256
 # Seen from inside, none of it is there or can be read. HOME is the platform's.
 READING = (

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -93,13 +92,10 @@ async def known_call(request: Request) -> KnownCall:
     return KnownCall(request, services, visit, context)
 
 
-async def _known(request: Request) -> KnownCall:
-    return request.state.call
-
-
-async def _public(request: Request) -> PublicCall:
+def public_call(request: Request) -> PublicCall:
     return PublicCall(request, services_of(request), visit_of(request))
 
 
-Call = Annotated[KnownCall, Depends(_known)]
-Anybody = Annotated[PublicCall, Depends(_public)]
+Call = Annotated[KnownCall, "given"]
+Anybody = Annotated[PublicCall, "given"]
+"""The first parameter of every endpoint, given by `endpoint.Routes`: the call by somebody known, or by anybody."""

@@ -5,6 +5,7 @@ parsing and the function. The checks live in the route and not in dependencies, 
 and some need the request before FastAPI reads it.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from starlette.types import Message, Receive
 
 from gongfang.api.answers import envelope, error_answer
 from gongfang.api.bodies import parsed
-from gongfang.api.call import KnownCall, known_call, visit_of
+from gongfang.api.call import Anybody, Call, KnownCall, known_call, public_call, visit_of
 from gongfang.api.documented import EVENT_STREAM, EventStream, Responses, errors_of, waits
 from gongfang.api.idempotency import Replays
 from gongfang.api.refusals import Refusals
@@ -158,8 +159,9 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 
 def _check_address(request: Request, known: frozenset[str], repeatable: frozenset[str]) -> None:
     """An unknown parameter is an error, not ignored; so is one given twice, unless it is a list."""
-    if "\0" in request.url.path or "%00" in request.url.path:
-        raise NotFound("path_not_found", path=request.url.path.replace("\0", "")[:200])
+    path: str = request.scope["path"]  # decoded; to have it of `request.url` would take an address apart at each call
+    if "\0" in path or "%00" in path:
+        raise NotFound("path_not_found", path=path.replace("\0", "")[:200])
     if not request.scope["query_string"]:
         return
     faults: dict[str, FieldError] = {}
@@ -182,6 +184,29 @@ def _settled(model: Any, status: int, function: Callable[..., Any]) -> Responses
     if status != 202 or not waits(function):
         return {}
     return {200: {"model": model, "description": "With `?wait=`: the end was waited for. 已等待完成"}}
+
+
+def _given_call(function: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """The function as FastAPI gets it: it asks for the request where it asks for its call, which was made of it before.
+
+    As a dependency the call would have FastAPI look for parameters twice, in each request.
+    """
+    signature = inspect.signature(function)
+    name = next(iter(signature.parameters))
+    kind = signature.parameters[name].annotation
+    if kind not in (Call, Anybody):
+        raise TypeError(f"{function!r} must take its call first")
+    known = kind is Call
+
+    async def called(**values: Any) -> Response:
+        request: Request = values.pop(name)
+        call = request.state.call if known else public_call(request)
+        return await function(call, **values)
+
+    asked = [p.replace(annotation=Request) if p.name == name else p for p in signature.parameters.values()]
+    called.__signature__ = signature.replace(parameters=asked)  # pyright: ignore[reportFunctionMemberAccess]
+    called.__name__, called.__doc__, called.__module__ = function.__name__, function.__doc__, function.__module__  # pyright: ignore[reportFunctionMemberAccess, reportAttributeAccessIssue]
+    return called
 
 
 class Routes:
@@ -222,7 +247,7 @@ class Routes:
             self.routes.append(
                 Endpoint(
                     self._base + path,
-                    function,
+                    _given_call(function),
                     public=public,
                     upload=upload,
                     methods=[method],

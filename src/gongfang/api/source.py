@@ -8,6 +8,7 @@ the last believed address. IPv4 inside IPv6 is shown as IPv4, so that one client
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -17,10 +18,12 @@ _MOST = 32  # proxies in a row that are looked through
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
     """`peer`: the connection's other end. `forwarded`: the values of all `X-Forwarded-For` headers, in order."""
+    if not trusted:
+        return _spelt(peer or "") or peer
     believed = _address(peer or "")
     if believed is None:
         return peer
-    if not trusted or not _among(believed, trusted):
+    if not _among(believed, trusted):
         return str(believed)
     hops = [hop for value in forwarded for hop in value.split(",")]
     for hop in reversed(hops[-_MOST:]):
@@ -31,6 +34,12 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
         if not _among(said, trusted):
             break
     return str(believed)
+
+
+@lru_cache(1024)
+def _spelt(peer: str) -> str | None:
+    address = _address(peer)
+    return None if address is None else str(address)
 
 
 def _among(address: Address, networks: Sequence[Network]) -> bool:

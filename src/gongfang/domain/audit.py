@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -88,17 +89,29 @@ def name_of(value: object) -> str | None:
     return None
 
 
-def facts(value: object) -> dict[str, Any]:
-    """A noun's fields as flat, plain values by dotted names; what is None is left out. A `config` adds no level."""
+def facts(value: object, *, unlike: object | None = None) -> dict[str, Any]:
+    """A noun's fields as flat, plain values by dotted names; what is None is left out. A `config` adds no level.
+
+    `unlike`: another state of the same noun; fields that are equal in both are left out.
+    """
     found: dict[str, Any] = {}
-    for field in dataclasses.fields(value):  # pyright: ignore[reportArgumentType]
-        if field.name not in _BOOKKEEPING:
-            name = "" if field.name == "config" else field.name
-            if field.name == "url":
-                found[name] = _address(getattr(value, name))
-                continue
-            _flatten(name, getattr(value, field.name), bool(_SECRET.search(field.name)), found)
+    for field, secret in _told_of(type(value)):
+        said = getattr(value, field)
+        if unlike is not None and said == getattr(unlike, field):
+            continue
+        name = "" if field == "config" else field
+        if field == "url":
+            found[name] = _address(said)
+            continue
+        _flatten(name, said, secret, found)
     return found
+
+
+@cache
+def _told_of(noun: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """Names of a noun's fields that are told, and whether by its name one is secret."""
+    names = [field.name for field in dataclasses.fields(noun) if field.name not in _BOOKKEEPING]
+    return tuple((name, bool(_SECRET.search(name))) for name in names)
 
 
 def _flatten(name: str, value: Any, secret: bool, into: dict[str, Any]) -> None:

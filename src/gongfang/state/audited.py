@@ -39,8 +39,8 @@ class Change:
         return self.after if self.after is not None else self.before
 
     def shown(self) -> tuple[JsonObject | None, JsonObject | None]:
-        was = audit.facts(self.before) if self.before is not None else {}
-        now = audit.facts(self.after) if self.after is not None else {}
+        was = audit.facts(self.before, unlike=self.after) if self.before is not None else {}
+        now = audit.facts(self.after, unlike=self.before) if self.after is not None else {}
         for name, value in self.masked.items():
             was[name], now[name] = audit.Secret(None), audit.Secret(value)
         before, after = audit.changed(was, now)
