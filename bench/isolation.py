@@ -175,6 +175,11 @@ async def _round(host: str, port: int) -> float:
     return count / ROUND_S
 
 
+def _share(rates: dict[str, list[float]], name: str) -> float:
+    """Of a plain process's requests: the median of neighbouring rounds, so that a slow stretch falls on both."""
+    return statistics.median(own / plain for own, plain in zip(rates[name], rates[PLAIN], strict=True))
+
+
 def _report(starts: dict[str, list[float]], rates: dict[str, list[float]]) -> Report:
     medians = {name: statistics.median(values) * 1000 for name, values in starts.items()}
     speed = {name: statistics.median(values) for name, values in rates.items()}
@@ -184,12 +189,12 @@ def _report(starts: dict[str, list[float]], rates: dict[str, list[float]]) -> Re
             f"{medians[name]:.1f} ms",
             f"{percentile(starts[name], 0.99) * 1000:.1f} ms",
             f"{speed[name]:,.0f}",
-            f"{speed[name] / speed[PLAIN]:.1%}",
+            f"{_share(rates, name):.1%}",
         )
         for name in starts
     ]
     adds = medians[FULL] - medians[PLAIN]
-    keeps = speed[FULL] / speed[PLAIN]
+    keeps = _share(rates, FULL)
     return Report(
         name="isolation",
         title="What isolation costs",
