@@ -1,0 +1,1 @@
+"""The services that Gongfang runs itself, one class each."""
