@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gongfang.domain.values import App, Build, Domain, Droplet, Instance, Operation, Release, Task
+from gongfang.domain.values import APP_KINDS, App, Build, Domain, Droplet, Instance, Operation, Release, Task
 from gongfang.state import Reading
 
 _T = TypeVar("_T")
@@ -33,7 +33,7 @@ async def read_rows(tx: Reading, app_ids: Sequence[str]) -> list[AppRows]:
     apps = await tx.find(App, id=app_ids)
     if not apps:
         return []
-    operations = _by_app(await tx.find(Operation, app_id=app_ids, status=_ACTIVE), lambda o: o.app_id)
+    operations = _by_app(await tx.find(Operation, app_id=app_ids, kind=APP_KINDS, status=_ACTIVE), lambda o: o.app_id)
     instances = _by_app(await tx.find(Instance, app_id=app_ids), lambda i: i.app_id)
     domains = _by_app(await tx.find(Domain, app_id=app_ids), lambda d: d.app_id)
     builds = _by_app(await _builds(tx, operations), lambda b: b.app_id)
