@@ -32,9 +32,7 @@ async def settle_app(call: KnownCall, view: AppView, operation: OperationView, w
     return _answer(call, operation, data, waited=bool(wait), etag=apps.app_etag(view.app))
 
 
-async def settle_service(
-    call: KnownCall, view: ServiceView, operation: OperationView, wait: float | None
-) -> Response:
+async def settle_service(call: KnownCall, view: ServiceView, operation: OperationView, wait: float | None) -> Response:
     """`{service_instance, operation}`; the instance as it was, where it is gone by then."""
     if wait:
         operation = await _ended(call, operation, wait)
@@ -47,9 +45,7 @@ async def settle_service(
     return _answer(call, operation, data, waited=bool(wait), etag=services.service_etag(view.instance))
 
 
-async def settle_binding(
-    call: KnownCall, view: BindingView, operation: OperationView, wait: float | None
-) -> Response:
+async def settle_binding(call: KnownCall, view: BindingView, operation: OperationView, wait: float | None) -> Response:
     """`{binding, operation}`; the binding as it was, where it did not come to be."""
     if wait:
         operation = await _ended(call, operation, wait)

@@ -276,8 +276,7 @@ async def _find(tx: Reading, app: App, ref: str) -> tuple[ServiceBinding, Servic
     fitting = [
         b
         for b in bindings
-        if b.predecessor_id is None
-        and (b.service_instance_id == ref or instances[b.service_instance_id].name == ref)
+        if b.predecessor_id is None and (b.service_instance_id == ref or instances[b.service_instance_id].name == ref)
     ]
     if not fitting:
         raise _not_bound(app, ref)

@@ -41,7 +41,7 @@ class BindingView:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """`service_id`: of the organisation's access, None where it was taken away. `full`: parameters with their values."""
+    """`service_id`: of the organisation's access, None where it was taken away. `full`: parameters with values."""
 
     instance: ServiceInstance
     offering: Offering | None
@@ -80,7 +80,7 @@ async def _by_id(tx: Reading, noun: type[Any], ids: Iterable[str | None]) -> dic
 async def view_offerings(
     tx: Reading, offerings: Sequence[Offering], access: Mapping[str, ServiceAccess] | None = None
 ) -> list[OfferingView]:
-    """`access`: by the offering's id. Plans by their place in the catalogue, without those that are gone or not seen."""
+    """`access`: by the offering's id. Plans in the catalogue's order, without those that are gone or not seen."""
     if not offerings:
         return []
     plans: defaultdict[str, list[ServicePlan]] = defaultdict(list)

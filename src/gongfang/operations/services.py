@@ -1,8 +1,8 @@
 """Service instances: created, configured, deleted and looked at (clauses 5.4(2), (3), (5), (6)).
 
 Each change writes what is wanted and one operation; `reconcile.services` asks the broker. One operation at a time is
-active on an instance: another change has to wait for it, but a deletion ends it. Parameters may be secret: they stand in
-the instance's sealed column alone, never in an operation, an event or an error.
+active on an instance: another change has to wait for it, but a deletion ends it. Parameters may be secret: they stand
+in the sealed column of the instance alone, never in an operation, an event or an error.
 """
 
 import asyncio
@@ -149,8 +149,8 @@ async def checked_parameters(plan: ServicePlan, of: str, what: str, parameters: 
     size = len(orjson.dumps(parameters))
     if size > MAX_PARAMETERS:
         raise invalid_field("parameters", "parameters_too_large", size=size, limit=MAX_PARAMETERS)
-    schema = ((plan.schemas.get(of) or {}).get(what) or {}).get("parameters")
-    faults: list[FieldError] = await asyncio.to_thread(check, schema, dict(parameters), "parameters")
+    schemas: JsonObject = plan.schemas.get(of) or {}
+    faults = await asyncio.to_thread(check, schemas.get(what), dict(parameters), "parameters")
     if faults:
         raise Invalid("validation_failed", details=faults)
 

@@ -67,12 +67,14 @@ async def enable_service(call: Call, organization_id: str, body: ServiceRequest)
 
 
 @routes.add(
-    "GET", "/organizations/{organization_id}/services", Page[ServiceOut], "List an organisation's services", "组织的服务"
+    "GET",
+    "/organizations/{organization_id}/services",
+    Page[ServiceOut],
+    "List an organisation's services",
+    "组织的服务",
 )
 async def list_services(call: Call, organization_id: str, pages: Pages) -> Response:
-    found = await service_access.list_access(
-        call.context, organization_id, after=pages.after, limit=pages.one_more
-    )
+    found = await service_access.list_access(call.context, organization_id, after=pages.after, limit=pages.one_more)
     return call.ok(
         pages.page(found, lambda v: v.access.id if v.access else "", lambda v: service_out(v, call.language))
     )
