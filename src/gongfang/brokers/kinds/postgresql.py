@@ -110,7 +110,7 @@ class PostgreSQL:
         )
 
     def _plan(self, name: str, size: Size) -> CatalogPlan:
-        schema = _schema(size)
+        schema = {"parameters": _schema(size)}
         return CatalogPlan(
             id=_uuid(f"{self.name}.{name}"),
             name=name,
@@ -118,7 +118,7 @@ class PostgreSQL:
             binding_rotatable=True,
             schemas={
                 "service_instance": {"create": schema, "update": schema},
-                "service_binding": {"create": _EMPTY},
+                "service_binding": {"create": {"parameters": _EMPTY}},
             },
             metadata={"storage_mb": size.storage_mb, "connections": size.connections},
             memory_mb=size.memory_mb,
