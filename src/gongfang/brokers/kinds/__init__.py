@@ -1,4 +1,4 @@
-"""The services that Gongfang runs itself, one class each. `docs/checklists/add-a-service.md` says what a new one needs."""
+"""The services that Gongfang runs itself, one class each. What a new one needs: `docs/checklists/add-a-service.md`."""
 
 from gongfang.brokers.kinds.interface import ServiceKind
 from gongfang.brokers.kinds.postgresql import PostgreSQL

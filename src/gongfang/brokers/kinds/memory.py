@@ -31,7 +31,7 @@ _SCHEMA: JsonObject = {
 class MemoryKind:
     """Implements `ServiceKind`. `users`: by the server's administrator's password, which only one server has.
 
-    `colour` can be changed while it runs, `speed` can't. `fails`: what the next calls of a method raise, the first first.
+    `colour` can be changed while it runs, `speed` can't. `fails`: what the next calls of a method raise, in order.
     `calls`: what was done, in order.
     """
 
