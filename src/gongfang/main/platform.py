@@ -125,6 +125,7 @@ class Platform:
             tool=self._toolbox.ensure,
             droplet=self._droplets.path,
             port_range=settings.port_range,
+            service_port_range=settings.service_port_range,
             clock=self._clock,
             network=network_settings(settings),
         )
