@@ -100,8 +100,8 @@ def _plan(offering: Offering, name: str, position: int) -> ServicePlan:
         binding_rotatable=True,
         plan_updateable=None,
         schemas={
-            "service_instance": {"create": _NUMBERS, "update": _NUMBERS},
-            "service_binding": {"create": _NUMBERS},
+            "service_instance": {"create": {"parameters": _NUMBERS}, "update": {"parameters": _NUMBERS}},
+            "service_binding": {"create": {"parameters": _NUMBERS}},
         },
         maximum_polling_s=None,
         maintenance_version=None,

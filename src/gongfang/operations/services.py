@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gongfang.brokers.schemas import check
+from gongfang.brokers.schemas import check, schema_of
 from gongfang.domain.attachments import host_port
 from gongfang.domain.errors import Conflict, FieldError, Invalid, NotFound, Precondition, Reason, invalid_field
 from gongfang.domain.hosting import HostedInstance
@@ -149,8 +149,8 @@ async def checked_parameters(plan: ServicePlan, of: str, what: str, parameters: 
     size = len(orjson.dumps(parameters))
     if size > MAX_PARAMETERS:
         raise invalid_field("parameters", "parameters_too_large", size=size, limit=MAX_PARAMETERS)
-    schemas: JsonObject = plan.schemas.get(of) or {}
-    faults = await asyncio.to_thread(check, schemas.get(what), dict(parameters), "parameters")
+    schema = schema_of(plan.schemas, of, what)
+    faults = await asyncio.to_thread(check, schema, dict(parameters), "parameters")
     if faults:
         raise Invalid("validation_failed", details=faults)
 
