@@ -208,3 +208,27 @@ async def test_a_start_that_was_cut_off_begins_again(ground: Ground) -> None:
     session = await connect(ground.kind.credentials(server, user))
     assert await session.fetchval("SELECT 1") == 1
     session.terminate()
+
+
+async def test_a_server_over_its_storage_is_ended_and_nobody_else(ground: Ground) -> None:
+    """Until it has more room it is ended again; its data stay."""
+    small = replace(ground.site.wanted.size, storage_mb=112)
+    ground.site = replace(ground.site, wanted=replace(ground.site.wanted, size=small))
+    server = await ground.start("srv_1")
+    user = seed(ground.kind, "bnd_1")
+    await ground.kind.bind(server, user)
+    session = await connect(ground.kind.credentials(server, user))
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        for number in range(100):
+            await session.execute(
+                f"CREATE TABLE t{number} AS SELECT repeat(md5(n::text), 60) FROM generate_series(1, 5000) n"
+            )
+    session.terminate()
+    seen = await asyncio.wait_for(ground.lab.runtime.wait("srv_1"), 30)
+    assert seen.exit is not None and seen.exit.disk_full and not seen.told
+    await ground.lab.runtime.remove("srv_1")
+    ground.site = replace(ground.site, wanted=replace(ground.site.wanted, size=ground.kind.size("small")))
+    assert await ground.start("srv_2") == replace(server, wanted=ground.site.wanted)
+    session = await connect(ground.kind.credentials(server, user))
+    assert await session.fetchval("SELECT count(*) FROM t0") == 5000
+    session.terminate()
