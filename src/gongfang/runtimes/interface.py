@@ -114,7 +114,8 @@ class WorkloadSpec:
     `droplet`: SHA-256 of a droplet archive, shown at `/app` (a throw-away writable layer above it). `tools`: names
     for the toolbox; each is mounted and its folders are put on `PATH`. `wants_port`: the driver chooses a port, sets
     `PORT`, and tells it in the observation. `port`: the very port, out of the range for servers, and with it the same
-    address and the same user every time (`wants_port` is implied). `uid`: a fixed user id, for servers that keep data;
+    address and the same user every time (`wants_port` is implied); it is the first of a block of `PORTS_EACH`, which
+    are all this workload's. `uid`: a fixed user id, for servers that keep data;
     else the port's, or one of its own. `files`: absolute paths and their contents, readable by the workload and
     read-only (mode 0444); for secrets, since they never touch a disk. `labels` are kept in the driver's records and
     given back by `list`.
