@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gongfang.domain.egress import parse_target
@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """Whether webhooks may lead to this machine and to private networks."""
     port_range: tuple[int, int] = (20000, 29999)
     """Ports (and, as root, one user id each) that instances get."""
+    service_port_range: tuple[int, int] = (16000, 19999)
+    """Ports that the servers of services get, four in a row each; a server keeps its own for as long as it is there."""
     keep_releases: int = Field(default=10, ge=1)
     """Newest releases of an app that are kept; those in use always are."""
     keep_packages: int = Field(default=10, ge=1)
@@ -176,6 +178,19 @@ class Settings(BaseSettings):
             Limits(self.organization_quota_apps, self.organization_quota_instances, self.organization_quota_memory_mb),
             Limits(self.space_quota_apps, self.space_quota_instances, self.space_quota_memory_mb),
         )
+
+    @model_validator(mode="after")
+    def _ports_apart(self) -> "Settings":
+        first, last = self.service_port_range
+        if not 1 <= first <= last <= 65535:
+            raise ValueError("service_port_range must be two ports, the first not above the last")
+        if first <= self.port_range[1] and self.port_range[0] <= last:
+            raise ValueError("service_port_range and port_range must have no port in common")
+        for name in ("api_port", "edge_port", "edge_tls_port"):
+            port = getattr(self, name)
+            if port is not None and first <= port <= last:
+                raise ValueError(f"{name} must not lie in service_port_range")
+        return self
 
     @property
     def run_dir(self) -> Path:

@@ -1,10 +1,18 @@
 """What a space's apps may reach, as it is asked for: who may open what, and what nobody can."""
 
 import asyncio
+import secrets
+from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 
+from gongfang.domain.clock import utc_now
+from gongfang.domain.egress import Target
+from gongfang.domain.hosting import HostedInstance
 from gongfang.domain.ids import new_id
+from gongfang.domain.services import BindingState, ServiceBinding, ServiceInstance
+from gongfang.domain.values import App
 from gongfang.reconcile.egress import Egress, start_in
 from gongfang.runtimes.interface import Handle, WorkloadKind, WorkloadSpec
 from gongfang.runtimes.memory import MemoryMachine, MemoryRuntime
@@ -124,3 +132,73 @@ def test_a_policy_that_changes_while_something_starts_holds_for_it_too(admin: Ap
             await machine.switch_off()
 
     assert world.do(work()) == (True, False)
+
+
+# --- what an app is bound to -----------------------------------------------------------------------------------------
+
+
+async def bind(world: World, app: App, host: str, *ports: int, **more: Any) -> ServiceBinding:
+    """A server of ours with an instance, bound to an app: rows as they are once all of it is ready."""
+    now = utc_now()
+    place = (app.tenant_id, app.organization_id, app.space_id)
+    instance = ServiceInstance(
+        *(new_id("sin"), *place, new_name("s"), None, None, "{}", None, ()),
+        **{"generation": 1, "deleting": False, "created_at": now, "updated_at": now, "created_by": None},
+    )
+    hosted = HostedInstance(
+        *(new_id("hst"), "", instance.id, "pretend", "small", {}, 1, False),
+        **{"port": secrets.randbelow(1 << 30), "admin_secret": "{}", "created_at": now, "host": host},
+        open_ports=ports,
+    )
+    fields = {"parameters": None, "predecessor_id": None, "deleting": False, "created_at": now, "created_by": None}
+    binding = ServiceBinding(
+        *(new_id("bnd"), instance.id, app.id, *place, instance.name, {}, False),
+        **{**fields, "state": BindingState.ready, **more},
+    )
+    async with world.services.database.writing() as tx:
+        for value in (instance, hosted, binding):
+            await tx.insert(value)
+    return binding
+
+
+def server(host: str, port: int) -> Target:
+    return Target(IPv4Network(host), port, port)
+
+
+def test_an_app_reaches_the_servers_that_it_is_bound_to_and_no_other_does(admin: Api, world: World, space: str) -> None:
+    names = [admin.data("POST", "/apps", 201, json={"name": new_name("a"), "space_id": space})["id"] for _ in range(2)]
+    database = world.services.database
+
+    async def work() -> None:
+        async with database.reading() as tx:
+            mine, other = [await tx.one(App, name) for name in names]
+        assert mine is not None and other is not None
+        binding = await bind(world, mine, "10.9.8.7", 16000, 16001)
+        await bind(world, mine, "10.9.8.6", 16004, state=BindingState.creating)
+        await bind(world, mine, "10.9.8.5", 16008, deleting=True)
+        await bind(world, other, "10.9.8.4", 16012)
+        machine = MemoryMachine()
+        runtime = MemoryRuntime(machine, clock=world.clock)
+        egress = Egress(database, runtime, {})
+        try:
+            ids: list[str] = []
+            for app, kind in ((mine, "instance"), (mine, "task"), (mine, "build"), (other, "instance")):
+                ids.append(new_id("w"))
+                spec = WorkloadSpec(ids[-1], WorkloadKind(kind), ("sleep",), labels={"app": app.id})
+                await start_in(runtime, egress, space, spec)
+
+            def reached() -> list[tuple[Target, ...]]:
+                return [machine.runs[each].spec.network.services for each in ids]
+
+            bound = (server("10.9.8.7", 16000), server("10.9.8.7", 16001))
+            assert reached() == [bound, bound, (), (server("10.9.8.4", 16012),)]
+            async with database.writing() as tx:
+                await tx.update(ServiceBinding, binding.id, deleting=True)
+                tx.unrecorded("a test's own change")
+            await egress(space)
+            assert reached() == [(), (), (), (server("10.9.8.4", 16012),)]
+            assert await egress.spaces() == [space]
+        finally:
+            await machine.switch_off()
+
+    world.do(work())

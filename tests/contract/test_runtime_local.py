@@ -456,7 +456,8 @@ from pathlib import Path
 os.setgroups([]); os.setgid(23456); os.setuid(23456)
 sys.path[:0] = sys.argv[3:]
 from gongfang.domain.messages import words
-from gongfang.runtimes.interface import Mount, WorkloadKind, WorkloadSpec, Limits
+from gongfang.domain.errors import Unavailable
+from gongfang.runtimes.interface import Endpoint, Limits, Mount, WorkloadKind, WorkloadSpec
 from gongfang.runtimes.local import LocalRuntime
 
 class Bwrap:
@@ -479,6 +480,18 @@ async def main():
         await runtime.start(WorkloadSpec(name, WorkloadKind.task, command, droplet="d", workdir="/app", limits=limits))
         seen = await runtime.wait(name)
         print("exit", seen.exit.code, (await runtime.read_log(name, offset=0, limit=9999)).data.decode())
+    files = {"/gongfang/secret": b"hush "}
+    line = "cat /gongfang/secret; echo at $PORT"
+    for port in range(16000, 20000, 4):
+        kept = WorkloadSpec("c", WorkloadKind.service, ("sh", "-c", line), port=port, files=files)
+        try:
+            await runtime.start(kept)
+            break
+        except Unavailable:
+            continue
+    seen = await runtime.wait("c")
+    at = seen.endpoint == Endpoint("127.0.0.1", port)
+    print("kept", at, (await runtime.read_log("c", offset=0, limit=99)).data.decode().split())
     await runtime.start(WorkloadSpec("b", WorkloadKind.task, ("sh", "-c", "echo up; sleep 600")))
     await runtime.log_grew("b", 0)
     assert (await runtime.usage("b")).processes >= 1
@@ -519,6 +532,7 @@ async def test_an_ordinary_user_without_a_name() -> None:
     assert child.returncode == 0, output
     print(output)  # shown where one of these fails
     assert "own_user False" in output and "memory_limit False" in output
+    assert "kept True ['hush', 'at', '1" in output
     assert "content" in output and "exit 127" in output and "stopped by 15" in output
     if "own_filesystem True" in output:
         assert "23456\napp\n" in output and "home" not in output.split("wrote")[1].split("exit")[0]

@@ -158,6 +158,9 @@ def operation_out(view: OperationView, language: Language) -> wire.OperationOut:
         started_at=operation.started_at,
         finished_at=operation.finished_at,
         deadline=operation.deadline,
+        service_instance_id=operation.service_instance_id,
+        service_name=operation.service_name,
+        binding_id=operation.binding_id,
     )
 
 

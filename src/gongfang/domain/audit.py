@@ -43,6 +43,17 @@ _KINDS = {
     "crt": "certificate",
     "drp": "droplet",
     "dlv": "delivery",
+    "svc": "service",
+    "sin": "service_instance",
+    "bnd": "service_binding",
+    "brk": "service_broker",
+    "off": "service_offering",
+    "pln": "service_plan",
+    "hst": "hosted_instance",
+    "hbn": "hosted_binding",
+    "srv": "hosted_server",
+    "orp": "orphan",
+    "sbk": "service_backup",
 }
 _OUTCOMES = {
     "requested": Outcome.requested,
@@ -59,7 +70,9 @@ _BOOKKEEPING = frozenset(
         *("position", "attempts", "failing_since", "next_attempt_at"),
     }
 )
-_SECRET = re.compile(r"password|passwd|secret|private|credential|hash|sealed|^environment$|^command$|(^|_)(key|token)$")
+_SECRET = re.compile(
+    r"password|passwd|secret|private|credential|parameters|hash|sealed|^environment$|^command$|(^|_)(key|token)$"
+)
 
 
 class Secret(NamedTuple):

@@ -5,7 +5,8 @@ A test holds it against the tags that are spelt out in the source, another one d
 
 from difflib import get_close_matches
 
-from gongfang.domain.values import OperationKind
+from gongfang.domain.services import VERBS
+from gongfang.domain.values import APP_KINDS
 
 _API = "api:"  # and a call's name, which is the interface's matter
 _ENDS = ("requested", "succeeded", "failed", "cancelled")
@@ -19,7 +20,7 @@ TAGS = frozenset(
     _each("app", "create", "change", "environment:change", "package:upload", "release:create", "state:changed")
     | _each("app", "instance:crashed", "instance:restart")
     | _each("app:task", "create", "cancel", "succeeded", "failed", "cancelled")
-    | {f"app:{kind.value}:{end}" for kind in OperationKind for end in _ENDS}
+    | {f"app:{kind.value}:{end}" for kind in APP_KINDS for end in _ENDS}
     | _each("operation", "cancel")
     | _each("domain", "bind", "attach", "detach", "change", "delete")
     | _each("certificate", "add", "replace", "delete", "expiring", "expired")
@@ -30,6 +31,11 @@ TAGS = frozenset(
     | _each("role", "grant", "revoke")
     | _each("token", "create", "delete")
     | _each("webhook", "create", "change", "delete", "test", "disabled")
+    | _each("service", "enable", "disable", "plans:change", "change", "share", "unshare", "expose", "unexpose")
+    | {f"service:{verb}:{end}" for verb in VERBS.values() for end in _ENDS}
+    | _each("service:key", "create", "delete")
+    | _each("service", "crashed", "recovered", "orphan:noted", "orphan:removed")
+    | _each("broker", "register", "change", "remove", "refresh", "failing")
     | _each("platform", "bootstrap", "gc", "keys:rotated", "clock:jumped", "backup:made", "restored")
 )
 

@@ -393,6 +393,7 @@ class Instance:
     exit: ExitInfo | None = None
     reason: Reason | None = None
     last_output: str | None = None  # the last lines, when it crashed
+    bound: str = ""  # which bindings it was started with, a digest; empty: none
 
 
 class TaskState(StrEnum):
@@ -480,6 +481,27 @@ class OperationKind(StrEnum):
     configure = "configure"
     rollback = "rollback"
     destroy = "destroy"
+    create_service = "create_service"
+    configure_service = "configure_service"
+    delete_service = "delete_service"
+    bind = "bind"
+    unbind = "unbind"
+    rotate = "rotate"
+    backup_service = "backup_service"
+    restore_service = "restore_service"
+
+    @property
+    def of_app(self) -> bool:
+        """Whether the app's own reconciler drives it. The others are a service instance's or a binding's."""
+        return self in APP_KINDS
+
+
+APP_KINDS = frozenset(
+    {
+        *(OperationKind.start, OperationKind.deploy, OperationKind.stop, OperationKind.restart),
+        *(OperationKind.scale, OperationKind.configure, OperationKind.rollback, OperationKind.destroy),
+    }
+)
 
 
 class OperationStatus(StrEnum):
@@ -527,6 +549,9 @@ class Operation:
     release_id: str | None = None
     build_id: str | None = None
     sequence: int = 0  # raised by each change; `Last-Event-ID`
+    service_instance_id: str | None = None
+    service_name: str | None = None
+    binding_id: str | None = None
 
 
 class Outcome(StrEnum):

@@ -54,7 +54,7 @@ _FORMS: Mapping[str, tuple[str, ...]] = {
     "setting_form_log_level": ("log_level",),
     "setting_form_bool": ("webhook_private",),
     "setting_form_networks": ("trusted_proxies",),
-    "setting_form_range": ("port_range",),
+    "setting_form_range": ("port_range", "service_port_range"),
     "setting_form_size": ("disk_warn", "disk_refuse", "cache_limit", "log_limit"),
     "setting_form_database": ("database_url",),
     "setting_form_days": ("event_retention_days",),

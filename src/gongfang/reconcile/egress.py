@@ -1,4 +1,5 @@
 """Spaces' policies made true: what a workload may reach when it starts, and for those that run when a policy changes.
+What an app is bound to belongs to it: its instances and tasks reach those servers, its builds do not.
 
 A handler for `KeyedWorkers`, the key being a space's id. It says to the runtime what each of the space's workloads may
 reach, whoever asked and however often; a runtime that knows it already does nothing.
@@ -7,7 +8,7 @@ reach, whoever asked and however often; a runtime that knows it already does not
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -16,8 +17,11 @@ from gongfang.domain.errors import Rejected
 from gongfang.domain.values import App
 from gongfang.runtimes.interface import Network, NetworkKind, Observation, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
+from gongfang.state.service_queries import bound_of, bound_servers
 
 RESOLVE_S = 5.0
+_BOUND_KINDS = (WorkloadKind.instance, WorkloadKind.task)
+_NO_APPS = (WorkloadKind.platform, WorkloadKind.service)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
@@ -30,14 +34,19 @@ class Egress:
         self._runtime = runtime
         self._indexes = index_places(environment.values())
 
-    async def network(self, space_id: str, kind: WorkloadKind) -> Network:
-        """What a workload of this space may reach."""
+    async def network(self, space_id: str, kind: WorkloadKind, app_id: str | None = None) -> Network:
+        """What a workload of this space and this app may reach."""
         async with self._database.reading() as tx:
             policy = await tx.one(EgressPolicy, space_id) or EgressPolicy(space_id)
+            bound = await bound_servers(tx, app_id) if app_id and kind in _BOUND_KINDS else []
+        return await self._network(policy, kind, bound)
+
+    async def _network(self, policy: EgressPolicy, kind: WorkloadKind, bound: Sequence[tuple[str, int]]) -> Network:
         allow = policy.targets
         if kind is WorkloadKind.build:
             allow += await self._index_targets()
-        return Network(NetworkKind.own, policy.internet, tuple(dict.fromkeys(allow)))
+        services = tuple(Target(ipaddress.IPv4Network(host), port, port) for host, port in bound)
+        return Network(NetworkKind.own, policy.internet, tuple(dict.fromkeys(allow)), services)
 
     async def spaces(self) -> list[str]:
         """Those in which something runs."""
@@ -47,17 +56,23 @@ class Egress:
         return sorted({app.space_id for app in apps})
 
     async def __call__(self, space_id: str) -> float | None:
+        """A few questions for all of a space: most apps are bound to nothing."""
         running = _running(await self._runtime.list())
         async with self._database.reading() as tx:
             apps = {app.id for app in await tx.find(App, space_id=space_id)}
-        wanted: dict[WorkloadKind, Network] = {}
+            policy = await tx.one(EgressPolicy, space_id) or EgressPolicy(space_id)
+            found = sorted({app for seen in running if (app := seen.labels.get("app", "")) in apps})
+            bound = {app: await bound_servers(tx, app) for app in await bound_of(tx, found)}
+        wanted: dict[tuple[WorkloadKind, str], Network] = {}
         for seen in running:
-            if seen.labels.get("app") not in apps or seen.kind is None:
+            app = seen.labels.get("app", "")
+            if app not in apps or seen.kind is None:
                 continue
-            if seen.kind not in wanted:
-                wanted[seen.kind] = await self.network(space_id, seen.kind)
+            of = (seen.kind, app if app in bound and seen.kind in _BOUND_KINDS else "")
+            if of not in wanted:
+                wanted[of] = await self._network(policy, seen.kind, bound[app] if of[1] else ())
             try:
-                await self._runtime.set_network(seen.workload_id, wanted[seen.kind])
+                await self._runtime.set_network(seen.workload_id, wanted[of])
             except Rejected:  # of a release before: it has the machine's network until it is started anew
                 continue
         return None
@@ -80,16 +95,18 @@ async def start_in(runtime: Runtime, egress: Egress | None, space_id: str, spec:
     """Starts a workload that may reach what its space's policy says; without policies (None), what a space begins with.
 
     A policy may change between the look and the start, when nobody finds the workload yet: so it is looked at again.
+    The same holds for what its app (the label) is bound to.
     """
     if egress is None:
         await runtime.start(spec)
         return
-    await runtime.start(replace(spec, network=await egress.network(space_id, spec.kind)))
-    await runtime.set_network(spec.id, await egress.network(space_id, spec.kind))
+    app_id = spec.labels.get("app")
+    await runtime.start(replace(spec, network=await egress.network(space_id, spec.kind, app_id)))
+    await runtime.set_network(spec.id, await egress.network(space_id, spec.kind, app_id))
 
 
 def _running(seen: Iterable[Observation]) -> list[Observation]:
-    return [each for each in seen if each.phase is Phase.running and each.kind is not WorkloadKind.platform]
+    return [each for each in seen if each.phase is Phase.running and each.kind not in _NO_APPS]
 
 
 def index_places(values: Iterable[str]) -> list[tuple[str, int]]:

@@ -17,9 +17,16 @@ The hard cases, which the contract suite (`tests/contract/test_runtime.py`) trie
   it raises `Rejected`.
 - A command that cannot be executed is no error of `start` but an exit (code 127 or 126) with the words in its output.
 - A workload with a network of its own (`Network`, where `own_network` is enforced) is reached at its endpoint by the
-  platform and its edge alone, whether its program listens on all addresses or on loopback only. It reaches the edge,
-  the names and what its policy says, nothing else: no other workload, no port of the machine. Its address is in the
-  observation and stays the same for as long as it lives, whoever adopts it.
+  platform, its edge and those whose policy names its endpoint (`Network.services`), whether its program listens on
+  all addresses or on loopback only. It reaches the edge, the names and what its policy says, nothing else: no other
+  workload but those endpoints, no port of the machine. Its address is in the observation and stays the same for as
+  long as it lives, whoever adopts it.
+- An endpoint that leaves `Network.services` is closed for connections under way too, which end at once. What is at
+  the endpoint can answer and never open a connection back.
+- A pinned port (`WorkloadSpec.port`) has the same address and the same user in every run. While one workload has it,
+  another one's start is `Unavailable("port_in_use")`; it is free once the first has ended.
+- `WorkloadSpec.files` are there before the command begins, and nowhere else: not on a disk (where `own_filesystem`
+  is enforced), not in a record, not in a command line. They are gone with the workload.
 - `set_network` acts at once, on connections under way too, and is remembered for later control planes. Of a workload
   that has ended or is unknown it does nothing; the same policy twice changes nothing.
 - Ends are told by `ends()`, without polling; a reader that comes late misses nothing, since `observe` tells the same.
@@ -41,6 +48,7 @@ class WorkloadKind(StrEnum):
     task = "task"
     build = "build"
     platform = "platform"  # a server that the platform itself needs (PostgreSQL, Envoy)
+    service = "service"  # a server that apps are bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +76,16 @@ class NetworkKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Network:
     """What a workload's network is, and (of its own) what it may reach besides the edge and the names: the internet,
-    and targets that would be closed otherwise. Where `own_network` isn't enforced, every workload has the machine's."""
+    targets that would be closed otherwise, and endpoints of other workloads. Where `own_network` isn't enforced, every
+    workload has the machine's.
+
+    `services`: each is one address and one port (TCP) of a workload of this runtime. `allow` can never open one.
+    """
 
     kind: NetworkKind = NetworkKind.own
     internet: bool = True
     allow: tuple[Target, ...] = ()
+    services: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +113,12 @@ class WorkloadSpec:
 
     `droplet`: SHA-256 of a droplet archive, shown at `/app` (a throw-away writable layer above it). `tools`: names
     for the toolbox; each is mounted and its folders are put on `PATH`. `wants_port`: the driver chooses a port, sets
-    `PORT`, and tells it in the observation. `uid`: a fixed user id, for servers that keep data; else one of its own.
-    `labels` are kept in the driver's records and given back by `list`.
+    `PORT`, and tells it in the observation. `port`: the very port, out of the range for servers, and with it the same
+    address and the same user every time (`wants_port` is implied); it is the first of a block of `PORTS_EACH`, which
+    are all this workload's. `uid`: a fixed user id, for servers that keep data;
+    else the port's, or one of its own. `files`: absolute paths and their contents, readable by the workload and
+    read-only (mode 0444); for secrets, since they never touch a disk. `labels` are kept in the driver's records and
+    given back by `list`.
     """
 
     id: str
@@ -114,6 +131,8 @@ class WorkloadSpec:
     tools: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     wants_port: bool = False
+    port: int | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
     network: Network = field(default_factory=Network)
     uid: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Integer, Select, Table, any_, bindparam, i
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
-from gongfang.domain import quotas, values, webhooks
+from gongfang.domain import hosting, quotas, services, values, webhooks
 from gongfang.domain.certificates import Certificate
 from gongfang.domain.egress import EgressPolicy
 from gongfang.state import tables
@@ -123,7 +123,7 @@ class Codec(Generic[T]):
         """`row`: the values of `columns`, in their order."""
         data: dict[str, Any] = dict(zip(self._names, row, strict=True))
         for name in self._sealed:
-            data[name] = self._keyring.open(data[name])
+            data[name] = None if data[name] is None else self._keyring.open(data[name])
         if "config" in self._json:
             data["config"] = self._open(data["config"])
         return self._adapter.validate_python(data)
@@ -158,7 +158,7 @@ class Codec(Generic[T]):
 
     def _column(self, name: str, value: Any) -> Any:
         if name in self._sealed:
-            return self._keyring.seal(value)
+            return None if value is None else self._keyring.seal(value)
         if name not in self._json:
             return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         if value is None:
@@ -198,4 +198,13 @@ NOUNS: dict[type[Any], Table] = {
     webhooks.Delivery: tables.webhook_deliveries,
     Certificate: tables.certificates,
     EgressPolicy: tables.egress_policies,
+    services.ServiceBroker: tables.service_brokers,
+    services.Offering: tables.service_offerings,
+    services.ServicePlan: tables.service_plans,
+    services.ServiceAccess: tables.service_access,
+    services.ServiceInstance: tables.service_instances,
+    services.ServiceBinding: tables.service_bindings,
+    services.Orphan: tables.broker_orphans,
+    hosting.HostedInstance: tables.hosted_instances,
+    hosting.HostedBinding: tables.hosted_bindings,
 }

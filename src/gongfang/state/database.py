@@ -23,7 +23,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from gongfang.domain.audit import kind_of, outcome_of
 from gongfang.domain.errors import Conflict, Invalid, Unavailable
-from gongfang.domain.values import App, Event, JsonObject, Operation, Outcome, Package, RoleBinding, Token, User
+from gongfang.domain.values import (
+    APP_KINDS,
+    App,
+    Event,
+    JsonObject,
+    Operation,
+    Outcome,
+    Package,
+    RoleBinding,
+    Token,
+    User,
+)
 from gongfang.domain.webhooks import KEPT_DELIVERIES, Delivery
 from gongfang.state import eventlog, identities, statements, tables
 from gongfang.state.codec import NOUNS, Codec
@@ -47,7 +58,7 @@ _BUSY_APPS = text(
 )
 
 _APP_VERSIONS = """
-    SELECT string_agg(concat_ws(' ', a.id, a.xmin, i.version, d.version), E'\\n') AS lines
+    SELECT string_agg(concat_ws(' ', a.id, a.xmin, i.version, d.version, b.version), E'\\n') AS lines
     FROM apps a
     LEFT JOIN (
         SELECT app_id, concat(count(*), ':', bit_xor(hashtextextended(id || ' ' || xmin::text, 0))) AS version
@@ -57,6 +68,10 @@ _APP_VERSIONS = """
         SELECT app_id, concat(count(*), ';', bit_xor(hashtextextended(id || ' ' || xmin::text, 0))) AS version
         FROM domains WHERE app_id IS NOT NULL GROUP BY app_id
     ) d ON d.app_id = a.id
+    LEFT JOIN (
+        SELECT app_id, concat(count(*), '/', bit_xor(hashtextextended(id || ' ' || xmin::text, 0))) AS version
+        FROM service_bindings WHERE app_id IS NOT NULL GROUP BY app_id
+    ) b ON b.app_id = a.id
 """
 
 
@@ -204,7 +219,7 @@ class Reading:
         return [row["id"] for row in await self._rows(select(tables.apps.c.id))]
 
     async def app_versions(self) -> dict[str, str]:
-        """Of every app: what changes whenever its row, a living instance of it or a domain of it changes.
+        """Of every app: what changes whenever its row, a living instance, a domain or a binding of it changes.
 
         PostgreSQL keeps with each row the number of the transaction that wrote it. No row is read here but for that,
         and it comes as one text: ten thousand rows of two would keep everybody waiting while they are made.
@@ -217,7 +232,8 @@ class Reading:
         return {row["app_id"] for row in await self._rows(_BUSY_APPS)}
 
     async def active_operations(self, app_id: str) -> list[Operation]:
-        return await self.find(Operation, app_id=app_id, status=ACTIVE)
+        """Those that the app's own reconciler drives; a binding's are not among them."""
+        return await self.find(Operation, app_id=app_id, kind=APP_KINDS, status=ACTIVE)
 
     async def release_numbers(self, ids: Iterable[str]) -> dict[str, int]:
         """Release id → number, for those that are there."""

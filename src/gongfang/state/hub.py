@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Something of this kind and key may not be as it should: `app`, `build`, `task`, `operation`, `event`."""
+    """Something of this kind and key may not be as it should.
+
+    Kinds: `app`, `build`, `task`, `operation`, `event`; `egress` (key: a space's id); of services `service` (a service
+    instance's id), `binding`, `hosted` (a server of the built-in broker), `orphan`, `broker`.
+    """
 
     kind: str
     key: str

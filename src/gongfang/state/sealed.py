@@ -44,6 +44,14 @@ SEALED: tuple[SealedColumn, ...] = (
     SealedColumn("certificates", "sealed_key"),
     SealedColumn("webhooks", "url"),
     SealedColumn("webhooks", "secret"),
+    SealedColumn("service_brokers", "password"),
+    SealedColumn("service_instances", "parameters"),
+    SealedColumn("service_instances", "credentials"),
+    SealedColumn("service_instances", "parameters_seen"),
+    SealedColumn("service_bindings", "credentials"),
+    SealedColumn("service_bindings", "parameters"),
+    SealedColumn("hosted_instances", "admin_secret"),
+    SealedColumn("hosted_bindings", "seed_secret"),
 )
 
 

@@ -517,6 +517,9 @@ class OperationOut(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime
+    service_instance_id: str | None = None
+    service_name: str | None = Field(default=None, description="Name of the service instance")
+    binding_id: str | None = None
 
 
 class AppWithOperation(Answer):

@@ -102,3 +102,31 @@ def test_resolvers_are_read_again_when_they_change(names: Names, tmp_path: Path)
     (tmp_path / "new").write_text("10.0.0.54\n10.0.0.55\n")
     (tmp_path / "new").replace(tmp_path / "list")
     assert names.upstreams() == ["10.0.0.54", "10.0.0.55"]
+
+
+@given(st.integers(1, 60_000), st.integers(1, 5_000))
+def test_pinned_slots_have_addresses_of_their_own_at_the_end(ordinary: int, pinned: int) -> None:
+    addresses = Addresses(IPv4Network(("10.0.0.0", prefix_for(ordinary + pinned))))
+    assert addresses.has_room(ordinary, pinned)
+    assert addresses.of_slot(ordinary - 1) < addresses.of_pinned(pinned - 1) <= addresses.of_pinned(0)
+    assert addresses.of_pinned(0) < addresses.subnet.broadcast_address
+    # Another number of ordinary ones in a subnet of the same size moves none of them.
+    assert addresses.of_pinned(3) == Addresses(addresses.subnet).of_pinned(3)
+
+
+@given(st.integers(16, 29), st.integers(0, 300), st.integers(0, 300))
+def test_room_is_there_until_the_two_kinds_meet(length: int, ordinary: int, pinned: int) -> None:
+    addresses = Addresses(IPv4Network(("10.0.0.0", length)))
+    if addresses.has_room(ordinary, pinned) and ordinary and pinned:
+        assert addresses.trial < addresses.of_slot(ordinary - 1) < addresses.of_pinned(pinned - 1)
+
+
+def test_services_are_a_set_of_their_own() -> None:
+    address, server = IPv4Address("10.0.0.16"), parse_target("10.0.63.254:16000")
+    before, after = Policy(False, (server,)), Policy(False, (server,), (server,))
+    (added,) = firewall.change("t", address, before, after)
+    (gone,) = firewall.change("t", address, after, before)
+    assert b"bound\0" in added.body and b"bound\0" in gone.body
+    assert b"allowed\0" not in added.body + gone.body
+    assert firewall.change("t", address, after, after) == []
+    assert len(firewall.change("t", address, after, None)) == 2

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from gongfang.domain.errors import Unavailable
+from gongfang.domain.errors import Rejected, Unavailable
 from gongfang.domain.values import ExitInfo
 from gongfang.runtimes.interface import Limits
 from gongfang.runtimes.local import logs
 from gongfang.runtimes.local.cgroups import Tree, parse_hierarchies, settings
 from gongfang.runtimes.local.logs import OutputLog, thin
-from gongfang.runtimes.local.ports import Ports
+from gongfang.runtimes.local.ports import Ports, Slot
 from gongfang.runtimes.local.processes import Process, is_alive, parse_stat, stat
 from gongfang.runtimes.local.records import Status, exit_of
 from gongfang.runtimes.memory.language import Step, parse
@@ -100,6 +100,27 @@ def test_ports_come_in_turn_and_pass_over_what_is_taken(tmp_path: Path) -> None:
         ports.take()
     ports.give_back(port)
     assert ports.take() == port
+
+
+def test_pinned_ports_are_named_and_have_slots_of_their_own(tmp_path: Path) -> None:
+    ports = Ports(tmp_path, 20000, 29999, (16000, 16011))
+    assert ports.slots == (10_000, 3)
+    ports.take_pinned(16004, on_loopback=False)
+    with pytest.raises(Unavailable, match="16004"):
+        ports.take_pinned(16004, on_loopback=False)
+    ports.give_back(16004)
+    ports.take_pinned(16004, on_loopback=False)
+    for port in (15996, 16001, 16010, 16012, 20000):
+        with pytest.raises(Rejected, match="16011"):
+            ports.take_pinned(port, on_loopback=False)
+    assert [ports.slot(port) for port in (16000, 16004, 16011)] == [
+        Slot(0, pinned=True),
+        Slot(1, pinned=True),
+        Slot(2, pinned=True),
+    ]
+    assert [ports.slot(port) for port in (20000, 20007)] == [Slot(0), Slot(7)]
+    ports.adopt(31000)
+    assert not ports.slot(31000).pinned  # of ranges of before: told somehow, never an error
 
 
 def test_output_keeps_its_offsets_when_its_beginning_goes(tmp_path: Path) -> None:

@@ -40,7 +40,13 @@ async def database(settings: Settings, home: Home, say: Say) -> AsyncGenerator[s
             say("fetching_tool", {"tool": tool})
         await toolbox.ensure(tool)
     server = await toolbox.ensure("postgres")
-    runtime = LocalRuntime(home.runtime, tool=toolbox.ensure, droplet=no_droplet, port_range=settings.port_range)
+    runtime = LocalRuntime(
+        home.runtime,
+        tool=toolbox.ensure,
+        droplet=no_droplet,
+        port_range=settings.port_range,
+        service_port_range=settings.service_port_range,
+    )
     await runtime.open()
     try:
         await ServerKeeper(runtime, postgres(home, server.executables)).start()

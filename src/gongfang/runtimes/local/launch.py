@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gongfang.domain.errors import Rejected, Unavailable
+from gongfang.runtimes.checks import MOST_FILES
 from gongfang.runtimes.local.sandbox import FDS
 
 SHELL = "/bin/sh"
@@ -50,7 +51,7 @@ exit "$code"
 """
 )
 # Copies are made above every number that is handed over, so that none is overwritten before it is placed.
-_SAFE_NUMBER = 32
+_SAFE_NUMBER = FDS.files + MOST_FILES
 _GOES_FIRST = "500"  # of -1000 to 1000
 _ULIMIT_BLOCK = 512
 

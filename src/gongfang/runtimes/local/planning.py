@@ -47,6 +47,7 @@ async def plan_launch(
         if locks:
             options += ["--sync-fd", str(FDS.locks)]
         data[FDS.arguments] = b"".join(os.fsencode(option) + b"\0" for option in options)
+        data |= {FDS.files + number: content for number, content in enumerate(spec.files.values())}
         data |= {FDS.passwd: sandbox.passwd(inside), FDS.group: sandbox.group(inside), **files}
         words = [isolation.bwrap, "--args", str(FDS.arguments), "--", *sandbox.command(isolation, inside)]
         variables = {"PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8"}

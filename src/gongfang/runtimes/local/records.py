@@ -1,6 +1,7 @@
 """What the driver keeps of a workload on disk, in a folder of its own, so that it can be found again after any crash.
 
-    record.json    what was asked for, written before anything is started (no environment: its values are secrets)
+    record.json    what was asked for, written before anything is started (no environment and no files: their values
+                   are secrets)
     launch-NONCE   the launcher's own line of /proc/PID/stat, written by itself: which process it is, for good
     status         lines of JSON by the sandbox: its first process, and at the end the exit code
     output.log     what it says
@@ -76,6 +77,7 @@ class Record:
                 "kind": self.network.kind,
                 "internet": self.network.internet,
                 "allow": [str(target) for target in self.network.allow],
+                "services": [str(target) for target in self.network.services],
             },
             "address": self.address,
             "watched": list(self.watched),
@@ -106,7 +108,8 @@ def _network(data: JsonObject | None) -> Network:
     if data is None:
         return Network(NetworkKind.host)
     allow = tuple(parse_target(str(text)) for text in data["allow"])
-    return Network(NetworkKind(data["kind"]), bool(data["internet"]), allow)
+    services = tuple(parse_target(str(text)) for text in data.get("services", ()))
+    return Network(NetworkKind(data["kind"]), bool(data["internet"]), allow, services)
 
 
 @dataclass(frozen=True, slots=True)

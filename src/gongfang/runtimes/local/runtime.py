@@ -36,7 +36,7 @@ from gongfang.runtimes.interface import (
     WorkloadKind,
     WorkloadSpec,
 )
-from gongfang.runtimes.local import sandbox
+from gongfang.runtimes.local import plain, sandbox
 from gongfang.runtimes.local.cgroups import Cgroups
 from gongfang.runtimes.local.disks import MIB, Disk, Disks, remove_layer
 from gongfang.runtimes.local.guarantees import guarantees
@@ -51,13 +51,15 @@ from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
 from gongfang.runtimes.local.records import Folder, Record
 from gongfang.runtimes.local.sandbox import FDS, Inside, Isolation
 from gongfang.runtimes.local.seccomp import own_filter
-from gongfang.runtimes.local.watch import DiskWatch
+from gongfang.runtimes.local.watch import COUNT_EVERY_S, COUNT_SERVER_EVERY_S, DiskWatch
 from gongfang.runtimes.local.workload import Workload, adopt
 from gongfang.runtimes.tools import EnsureDroplet, EnsureTool
 
 _logger = structlog.get_logger()
 LOG_LIMIT_BYTES = 16 << 20
 UID_BASE = 200_000
+SERVICE_UIDS = 70_000  # after the base: above what any range of ports gives the others
+SERVICE_PORTS = (16000, 19999)
 _WALL_GRACE_S = 5.0
 
 
@@ -66,7 +68,8 @@ class LocalRuntime:
 
     `home`: its folder; one driver a home at a time. `tool`, `droplet`: where it gets these from; `tool("bwrap")` must
     name the executable `bwrap`. `port_range`: first and last port. As root each workload gets the user id `uid_base` +
-    its port's place in the range. `log_limit`: bytes of output kept of each workload. `sandboxed` False: don't even
+    its port's place in the range. `service_port_range`: the ports that a specification may name, in blocks; their user
+    ids begin `SERVICE_UIDS` later. `log_limit`: bytes of output kept of each workload. `sandboxed` False: don't even
     try to make a sandbox.
     """
 
@@ -77,6 +80,7 @@ class LocalRuntime:
         tool: EnsureTool,
         droplet: EnsureDroplet,
         port_range: tuple[int, int] = (20000, 29999),
+        service_port_range: tuple[int, int] = SERVICE_PORTS,
         uid_base: int = UID_BASE,
         log_limit: int = LOG_LIMIT_BYTES,
         sandboxed: bool = True,
@@ -88,14 +92,13 @@ class LocalRuntime:
         self._trash = home / "trash"  # records on their way out: a removal that is cut off is never taken for records
         self._tool = tool
         self._droplet = droplet
-        self._first_port = port_range[0]
         self._uid_base = uid_base
         self._log_limit = log_limit
         self._sandboxed = sandboxed
         self._clock = clock
-        self._ports = Ports(home, *port_range)
+        self._ports = Ports(home, *port_range, service_port_range)
         self._cgroups = Cgroups(home)
-        self._net = NetworkKeeper(home, network or NetworkSettings(), port_range)
+        self._net = NetworkKeeper(home, network or NetworkSettings(), self._ports)
         self._host = sandbox.look_at_host()
         self._isolation = Isolation(None, os.geteuid() == 0, False, ())
         self._workloads: dict[str, Workload] = {}
@@ -163,6 +166,8 @@ class LocalRuntime:
 
     async def start(self, spec: WorkloadSpec) -> Handle:
         check_spec(spec)
+        if spec.port is not None:
+            spec = replace(spec, wants_port=True)
         known = self._workloads.get(spec.id)
         if known is not None:
             return known.handle()
@@ -176,12 +181,12 @@ class LocalRuntime:
     async def _start(self, spec: WorkloadSpec) -> Handle:
         tools = await asyncio.gather(*(self._tool(name) for name in spec.tools))
         droplet = None if spec.droplet is None else await self._droplet(spec.droplet)
-        port = self._ports.take()
+        own_network = self._isolation.network and spec.network.kind is NetworkKind.own
+        port = await self._port(spec, own_network=own_network)
         folder = Folder(self.folder / spec.id)
         locks: list[int] = []
         try:
             uid, gid = self._user(spec, port)
-            own_network = self._isolation.network and spec.network.kind is NetworkKind.own
             told_port = port if spec.wants_port else None
             inside = Inside(spec, uid, gid, told_port, tools, droplet, own_network=own_network)
             for mount in spec.mounts:
@@ -200,6 +205,17 @@ class LocalRuntime:
         finally:
             for number in locks:
                 os.close(number)
+
+    async def _port(self, spec: WorkloadSpec, *, own_network: bool) -> int:
+        """Its slot. One that is named may be of a workload whose end is known already and not yet all over: that is
+        waited for, since it is nobody's any more."""
+        if spec.port is None:
+            return self._ports.take()
+        for other in list(self._workloads.values()):
+            if other.record.port == spec.port and other.end is not None:
+                await other.ended.wait()
+        self._ports.take_pinned(spec.port, on_loopback=not own_network)
+        return spec.port
 
     async def _launch(self, inside: Inside, folder: Folder, port: int, locks: Sequence[int]) -> Handle:
         spec = inside.spec
@@ -276,7 +292,9 @@ class LocalRuntime:
     def _user(self, spec: WorkloadSpec, port: int) -> tuple[int, int]:
         if not self._isolation.as_root or self._isolation.bwrap is None:
             return os.geteuid(), os.getegid()
-        uid = spec.uid if spec.uid is not None else self._uid_base + port - self._first_port
+        slot = self._ports.slot(port)
+        own = self._uid_base + (SERVICE_UIDS if slot.pinned else 0) + slot.index
+        uid = own if spec.uid is None else spec.uid
         return uid, uid
 
     async def _own(self, mounts: Sequence[Mount], uid: int, gid: int) -> None:
@@ -291,8 +309,11 @@ class LocalRuntime:
         self._workloads[workload.id] = workload
         self._logs.add(workload.id, workload.log)
         record = workload.record
-        keeps_reserve = record.kind is WorkloadKind.build
-        self._watch_disks.add(record.id, record.watched, record.limits.disk_bytes, keeps_reserve=keeps_reserve)
+        self._watch_disks.add(
+            *(record.id, record.watched, record.limits.disk_bytes),
+            keeps_reserve=record.kind is WorkloadKind.build,
+            every_s=COUNT_SERVER_EVERY_S if record.kind is WorkloadKind.service else COUNT_EVERY_S,
+        )
         wall_s = workload.record.limits.wall_s
         if wall_s is not None:
             left = max(0.0, wall_s - workload.elapsed_s(self._clock()))
@@ -317,7 +338,7 @@ class LocalRuntime:
         await self._disks.forget(workload.id)
         await asyncio.to_thread(remove_layer, workload.folder.layer)
         if not workload.record.sandboxed:
-            await asyncio.to_thread(shutil.rmtree, workload.folder.path / "app", ignore_errors=True)
+            await asyncio.to_thread(plain.forget, workload.folder.path)
         workload.ended.set()
         self._broadcast.tell(workload.id)
 
@@ -351,6 +372,7 @@ class LocalRuntime:
             return
         if workload.launcher is None:
             workload.conclude(self._cgroups, self._clock())  # of an earlier boot
+            await asyncio.to_thread(plain.forget, folder.path)
             workload.ended.set()
             return
         self._ports.adopt(record.port)

@@ -8,7 +8,7 @@ command is started through `setpriv` under the workload's own user id, without a
 sandbox has a user namespace and keeps the user's id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ _ETC = (
 _SECRET = ("/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/CA/private", "/etc/pki/entitlement")
 _SETTINGS = ("/usr/local/etc", "/usr/etc")
 _KERNEL = tuple(f"/proc/{name}" for name in ("kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug"))
-_TENANTS = (WorkloadKind.instance, WorkloadKind.task)
+_TENANTS = (WorkloadKind.instance, WorkloadKind.task, WorkloadKind.service)
 _NETWORK_FILES = ("/etc/hosts", "/etc/resolv.conf")
 _SMALLEST_TMPFS = 1 << 20
 
@@ -107,7 +107,8 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """Numbers that files are handed over under. The sandbox's first process holds `locks` for as long as it lives."""
+    """Numbers that files are handed over under. The sandbox's first process holds `locks` for as long as it lives.
+    `files`: the first of as many as the specification has; see `launch` for the highest."""
 
     status: int = 3
     arguments: int = 4
@@ -118,6 +119,7 @@ class Descriptors:
     filter: int = 9
     resolver: int = 16
     hosts: int = 17
+    files: int = 32
 
 
 FDS = Descriptors()
@@ -183,6 +185,7 @@ def bwrap_arguments(
         words += _droplet(inside.droplet, inside.disk, overlay=isolation.overlay)
     for mount in spec.mounts:
         words += _mount(mount)
+    words += _files(spec.files, fds)
     # What the sandbox itself is made of is memory; an ordinary user's would be the workload's to fill.
     words += ["--remount-ro", "/dev", "--remount-ro", "/"]
     words += ["--chdir", spec.workdir, "--clearenv"]
@@ -275,6 +278,15 @@ def _droplet(folder: Path, disk: Disk | None, *, overlay: bool) -> list[str]:
 
 def _mount(mount: Mount) -> list[str]:
     return [*_parents(mount.target), "--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
+
+
+def _files(files: Iterable[str], fds: Descriptors) -> list[str]:
+    """Copied into the sandbox's own root, which is memory. Root makes them, and the workload is somebody else: so they
+    are for all to read, of whom there is nobody else in there."""
+    words: list[str] = []
+    for number, path in enumerate(files):
+        words += [*_parents(path), "--perms", "0444", "--file", str(fds.files + number), path]
+    return words
 
 
 @dataclass(frozen=True, slots=True)

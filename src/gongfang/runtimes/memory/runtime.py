@@ -3,12 +3,14 @@ driver on the same machine adopts what the first one started."""
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from ipaddress import IPv4Address
 
 from gongfang.domain.clock import Clock, utc_now
 from gongfang.domain.errors import Rejected, Unavailable
@@ -36,6 +38,7 @@ _GUARANTEES = (
 )
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 _MEMORY_BYTES = 32 << 20
+_LOOPBACK, _ADDRESSES = int(IPv4Address("127.1.0.1")), 1 << 23
 _SERVE = Step("serve")
 
 
@@ -100,6 +103,8 @@ class MemoryMachine:
 
     def __init__(self) -> None:
         self.runs: dict[str, _Run] = {}
+        # Where pinned ports are: another machine's are at another one, so that tests side by side don't meet.
+        self.address = str(IPv4Address(_LOOPBACK + secrets.randbelow(_ADDRESSES)))
         self.broadcast = Broadcast()
 
     def lose(self, workload_id: str) -> None:
@@ -169,10 +174,15 @@ class MemoryRuntime:
             if self.unavailable is not None:
                 raise Unavailable(self.unavailable)
             self._check_mounts(spec)
-            if self.endpoints is not None and spec.wants_port and parse(spec.command, self.otherwise) == [_SERVE]:
+            if spec.port is not None:
+                self._check_port(spec.port)
+                spec = replace(spec, wants_port=True)
+            serves_only = spec.port is None and parse(spec.command, self.otherwise) == [_SERVE]
+            if self.endpoints is not None and spec.wants_port and serves_only:
                 self.machine.adopt(spec, next(self.endpoints), self._clock())
                 return Handle(spec.id, 1, {})
-            listener = socket.create_server(("127.0.0.1", 0), backlog=64) if spec.wants_port else None
+            place = ("127.0.0.1", 0) if spec.port is None else (self.machine.address, spec.port)
+            listener = socket.create_server(place, backlog=64) if spec.wants_port else None
             endpoint = None if listener is None else Endpoint(*listener.getsockname())
             run = _Run(spec, self._clock(), endpoint, listener)
             self.machine.runs[spec.id] = run
@@ -180,6 +190,10 @@ class MemoryRuntime:
             run.task.add_done_callback(lambda _: self._ended_unbegun(run))
             await asyncio.sleep(self.start_delay_s)
         return Handle(spec.id, 1, {})
+
+    def _check_port(self, port: int) -> None:
+        if any(run.exit is None and run.spec.port == port for run in self.machine.runs.values()):
+            raise Unavailable("port_in_use", port=port, retry_after=5)
 
     def _check_mounts(self, spec: WorkloadSpec) -> None:
         locked = {

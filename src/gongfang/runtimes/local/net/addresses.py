@@ -1,6 +1,7 @@
 """Which addresses a home's workloads get. Pure.
 
-Each slot has one address for good, in a subnet that the home keeps: below it lie the gateway's and a trial's.
+Each slot has one address for good, in a subnet that the home keeps: below it lie the gateway's and a trial's. Pinned
+slots are counted from the subnet's end, so that another number of ordinary ones doesn't move them.
 """
 
 import hashlib
@@ -33,6 +34,13 @@ class Addresses:
 
     def of_slot(self, slot: int) -> IPv4Address:
         return self.subnet.network_address + _FIRST + slot
+
+    def of_pinned(self, index: int) -> IPv4Address:
+        return self.subnet.broadcast_address - 1 - index
+
+    def has_room(self, ordinary: int, pinned: int) -> bool:
+        """Whether so many slots of each kind have different addresses."""
+        return _FIRST + ordinary + pinned < self.subnet.num_addresses
 
 
 def prefix_for(slots: int) -> int:

@@ -5,6 +5,7 @@ there none, and connections that stand are not touched, since the kernel keeps t
 packets from and to the home's own interfaces, so several homes, and whatever else filters on the machine, stay apart.
 
     from a workload to the machine     the edge's ports and the names, at the gateway; at the edge's own addresses too
+    from a workload to another         endpoints that its policy names, asked for each packet of either direction
     from a workload to elsewhere       its policy, asked for each packet: a policy that is closed ends what is under way
     to a workload from the machine     connections of root (health) and of the edge; nobody else goes past the edge
     to a workload from elsewhere       answers to what it asked; another machine cannot open anything
@@ -21,16 +22,17 @@ from gongfang.runtimes.local.net.netlink import Message
 
 NAMES_PORT = 53
 _TCP, _UDP = 6, 17
-_INTERNET, _ALLOWED, _OPEN, _PRIVATE, _NEVER = "internet", "allowed", "open", "private", "never"
+_INTERNET, _ALLOWED, _OPEN, _PRIVATE, _NEVER, _BOUND = "internet", "allowed", "open", "private", "never", "bound"
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (addresses to compare with)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one workload may reach."""
+    """What one workload may reach. `services`: endpoints of the home's own workloads, which `allow` cannot open."""
 
     internet: bool = True
     allow: tuple[Target, ...] = ()
+    services: tuple[Target, ...] = ()
 
 
 Members = Mapping[IPv4Address, Policy]
@@ -81,20 +83,28 @@ def change(table: str, address: IPv4Address, before: Policy | None, after: Polic
     gone: list[Message] = []
     if before is not None and before.internet and not (after is not None and after.internet):
         gone += nft.remove_addresses(table, _INTERNET, [address])
-    old = {} if before is None else dict.fromkeys(_ranges(address, before.allow))
-    new = {} if after is None else dict.fromkeys(_ranges(address, after.allow))
-    gone += nft.remove_ranges(table, _ALLOWED, [each for each in old if each not in new])
     made: list[Message] = []
     if after is not None and after.internet and not (before is not None and before.internet):
         made += nft.add_addresses(table, _INTERNET, [address])
-    made += nft.add_ranges(table, _ALLOWED, [each for each in new if each not in old])
+    for name in (_ALLOWED, _BOUND):
+        old = {} if before is None else dict.fromkeys(_ranges(address, _targets(before, name)))
+        new = {} if after is None else dict.fromkeys(_ranges(address, _targets(after, name)))
+        gone += nft.remove_ranges(table, name, [each for each in old if each not in new])
+        made += nft.add_ranges(table, name, [each for each in new if each not in old])
     return gone + made
+
+
+def _targets(policy: Policy, name: str) -> tuple[Target, ...]:
+    return policy.services if name == _BOUND else policy.allow
 
 
 def _added(table: str, members: Members) -> list[Message]:
     online = [address for address, policy in members.items() if policy.internet]
-    ranges = [each for address, policy in members.items() for each in _ranges(address, policy.allow)]
-    return nft.add_addresses(table, _INTERNET, online) + nft.add_ranges(table, _ALLOWED, ranges)
+    found = nft.add_addresses(table, _INTERNET, online)
+    for name in (_ALLOWED, _BOUND):
+        ranges = [each for address, policy in members.items() for each in _ranges(address, _targets(policy, name))]
+        found += nft.add_ranges(table, name, ranges)
+    return found
 
 
 def _ranges(address: IPv4Address, allow: Iterable[Target]) -> list[nft.Range]:
@@ -126,6 +136,7 @@ def _sets(rules: Rules) -> list[Message]:
         nft.range_set(table, _OPEN, (4, 2), 3),
         nft.range_set(table, _PRIVATE, (4,), 4),
         nft.range_set(table, _NEVER, (4,), 5),
+        nft.range_set(table, _BOUND, (4, 4, 2), 6),
         *nft.add_ranges(table, _OPEN, everyone),
         *nft.add_networks(table, _PRIVATE, _networks(PRIVATE)),
         *nft.add_networks(table, _NEVER, _networks((*NEVER, rules.addresses.subnet))),
@@ -190,6 +201,7 @@ def _elsewhere(rules: Rules) -> list[Message]:
         nft.rule(table, "forward", [*nft.comes_from(prefix), *nft.jump("outward")]),
         nft.rule(table, "forward", [*nft.goes_to(prefix), *nft.jump("homeward")]),
         *_refuse(table, "refused"),
+        *_among_workloads(rules),
         nft.rule(table, "outward", [*nft.goes_to(prefix), *nft.jump("refused")]),
         nft.rule(table, "outward", [*nft.target_listed(_NEVER), *nft.jump("refused")]),
     ]
@@ -210,6 +222,16 @@ def _elsewhere(rules: Rules) -> list[Message]:
             found.append(nft.rule(table, "forward", [*nft.comes_from_exactly(name), *nft.jump("through")]))
             found.append(nft.rule(table, "through", [*nft.goes_to_exactly(name), *nft.drop()]))
     return found
+
+
+def _among_workloads(rules: Rules) -> list[Message]:
+    """To an endpoint that is listed, and its answers. Both look the element up again for each packet, so that taking
+    it out ends what is under way; and since only answers go back, the endpoint's own side can open nothing. An address
+    that is no workload's any more (of another subnet) opens nothing elsewhere."""
+    table, tcp = rules.table, [*nft.goes_to(rules.prefix), *nft.protocol(_TCP)]
+    asks = [*tcp, *nft.source_target_port_listed(_BOUND), *nft.accept()]
+    answers = [*tcp, *nft.is_reply(), *nft.target_source_port_listed(_BOUND), *nft.accept()]
+    return [nft.rule(table, "outward", asks), nft.rule(table, "outward", answers)]
 
 
 def _to_workloads(rules: Rules) -> list[Message]:

@@ -14,6 +14,7 @@ from gongfang.runtimes.local.launch import Launch, spawn
 from gongfang.runtimes.local.net import files
 from gongfang.runtimes.local.net.firewall import Policy
 from gongfang.runtimes.local.net.network import Networks, NetworkSettings, NoNetwork
+from gongfang.runtimes.local.ports import Ports
 from gongfang.runtimes.local.records import Record
 from gongfang.runtimes.local.sandbox import FDS
 
@@ -24,9 +25,9 @@ _log = structlog.get_logger()
 class NetworkKeeper:
     """Opened by the driver once its records are read."""
 
-    def __init__(self, folder: Path, settings: NetworkSettings, port_range: tuple[int, int]) -> None:
-        self._first_port = port_range[0]
-        self._networks = Networks(folder, settings, port_range[1] - port_range[0] + 1)
+    def __init__(self, folder: Path, settings: NetworkSettings, ports: Ports) -> None:
+        self._ports = ports
+        self._networks = Networks(folder, settings, *ports.slots)
         self._why = NoNetwork("network_not_wanted")
         self._watch: asyncio.Task[None] | None = None
 
@@ -66,9 +67,18 @@ class NetworkKeeper:
                 await self._watch
 
     def address(self, port: int) -> str:
+        """Raises `Unavailable("network_outgrown")` where the subnet was chosen for fewer workloads: it is kept while
+        anything runs in it, and then two slots could mean the same address."""
         addresses = self._networks.addresses
         assert addresses is not None
-        return str(addresses.of_slot(port - self._first_port))
+        ordinary, pinned = self._ports.slots
+        slot = self._ports.slot(port)
+        room = (ordinary, slot.index + 1) if slot.pinned else (slot.index + 1, 0)
+        if not addresses.has_room(*room):
+            raise Unavailable(
+                "network_outgrown", network=str(addresses.subnet), slots=ordinary + pinned, retry_after=60
+            )
+        return str(addresses.of_pinned(slot.index) if slot.pinned else addresses.of_slot(slot.index))
 
     def files(self, hostname: str) -> dict[int, bytes]:
         """What is shown in /etc, by descriptor."""
@@ -79,9 +89,12 @@ class NetworkKeeper:
     def spawn(self, record: Record, launch: Launch) -> tuple[int, int]:
         """As `launch.spawn`, in a network of its own; what else the calling thread sees, it sees too. Takes some
         milliseconds. Raises `Unavailable`."""
-        slot = record.port - self._first_port
+        assert record.address is not None
+        slot = self._ports.slot(record.port)
+        name = f"s{slot.index}" if slot.pinned else str(slot.index)
         port = record.port if record.wants_port else None
-        return self._networks.spawn(slot, _policy(record.network), port, lambda: spawn(launch))
+        address = IPv4Address(record.address)
+        return self._networks.spawn(name, address, _policy(record.network), port, lambda: spawn(launch))
 
     async def change(self, record: Record) -> None:
         """Another policy. Raises `Unavailable`."""
@@ -110,7 +123,7 @@ class NetworkKeeper:
 def _policy(network: Network) -> Policy:
     if network.kind is not NetworkKind.own:
         return Policy(internet=False)
-    return Policy(network.internet, network.allow)
+    return Policy(network.internet, network.allow, network.services)
 
 
 def _text(path: str) -> str:

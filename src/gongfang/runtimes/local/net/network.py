@@ -68,12 +68,13 @@ class _State:
 
 class Networks:
     """`folder`: the driver's. Its path, as given, is what interfaces and table are named by. `slots`: how many
-    workloads there may be at once. Calls block (some milliseconds) and may come from any thread."""
+    workloads there may be at once; `pinned`: how many more have places that are kept for them. A subnet that the
+    setting names may have room for fewer of those. Calls block (some milliseconds) and may come from any thread."""
 
-    def __init__(self, folder: Path, settings: NetworkSettings, slots: int) -> None:
+    def __init__(self, folder: Path, settings: NetworkSettings, slots: int, pinned: int) -> None:
         self._file = folder / "network.json"
         self._settings = settings
-        self._slots = slots
+        self._slots = slots if settings.subnet is not None else slots + pinned
         self._tag = tag(folder)
         self._lock = threading.Lock()
         self._state: _State | None = None
@@ -192,16 +193,15 @@ class Networks:
 
     # --- for each workload -----------------------------------------------------------------------------------------
 
-    def spawn(self, slot: int, policy: Policy, port: int | None, work: Callable[[], T]) -> T:
-        """Does `work` (starts a process) in a network namespace of its own, with the slot's address. `port`: where
-        requests go, also to a server that listens on loopback only.
+    def spawn(self, name: str, address: IPv4Address, policy: Policy, port: int | None, work: Callable[[], T]) -> T:
+        """Does `work` (starts a process) in a network namespace of its own, with this address. `name`: of its
+        interface, after the home's prefix. `port`: where requests go, also to a server that listens on loopback only.
 
         Raises `Unavailable("workload_network_failed")`, and what `work` raises.
         """
         state = self._state
         assert state is not None
-        address = state.addresses.of_slot(slot)
-        pair = links.Pair(f"{self.prefix}{slot}", address, state.addresses.gateway)
+        pair = links.Pair(self.prefix + name, address, state.addresses.gateway)
         try:
             self.set_policy(address, policy)
             return in_new_network(links.ROUTE, _joining(pair, port), work)

@@ -260,6 +260,11 @@ def source_target_port_listed(name: str) -> list[Expression]:
     return [_payload(1, 12, 4), _payload(1, 16, 4, _REGISTER + 1), _payload(2, 2, 2, _REGISTER + 2), _lookup(name)]
 
 
+def target_source_port_listed(name: str) -> list[Expression]:
+    """The same of an answer, seen the other way round: target address . source address . source port."""
+    return [_payload(1, 16, 4), _payload(1, 12, 4, _REGISTER + 1), _payload(2, 0, 2, _REGISTER + 2), _lookup(name)]
+
+
 def target_port_listed(name: str) -> list[Expression]:
     """Looks up target address . target port."""
     return [_payload(1, 16, 4), _payload(2, 2, 2, _REGISTER + 1), _lookup(name)]

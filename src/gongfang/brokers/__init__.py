@@ -1,0 +1,1 @@
+"""Service brokers: the protocol by which the platform asks for services, and what speaks it."""
