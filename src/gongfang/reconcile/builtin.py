@@ -87,7 +87,9 @@ class BuiltinBroker:
     def _offering(self, kind: ServiceKind) -> CatalogOffering:
         lacks = sorted(name for name in kind.needs if not self._enforces(name))
         why = Reason("service_needs", {"what": ", ".join(lacks)}) if lacks else None
-        return replace(kind.offering(), unavailable=why)
+        offering = kind.offering()
+        metadata = {**offering.metadata, "variables": dict(kind.variables())}
+        return replace(offering, metadata=metadata, unavailable=why)
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
