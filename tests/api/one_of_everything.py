@@ -1,12 +1,208 @@
 """A place with one of everything, and a valid body for every call: for tests that walk all endpoints."""
 
+from dataclasses import replace
+from datetime import datetime
+
+import orjson
+
+from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState
 from gongfang.domain.ids import new_id
+from gongfang.domain.services import (
+    BUILTIN,
+    BindingState,
+    Offering,
+    ServiceBinding,
+    ServiceBroker,
+    ServiceInstance,
+    ServicePlan,
+    ServiceState,
+)
 from gongfang.domain.values import App, AppConfig, Build, BuildState, Release, RuntimeName, Task, TaskState
+from gongfang.state import Writing
+from gongfang.state.service_queries import ports_taken
 from tests.api.conftest import World, new_name
 from tests.tls_papers import authority
 
+SERVICES = (
+    "/organizations/{organization_id}/services",
+    "/spaces/{space_id}/service-instances",
+    "/service-instances/{service_instance_id}/configuration",
+    "/apps/{app_id}/bindings",
+)
 ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
 CA = authority()
+
+
+async def some_services(world: World) -> None:
+    """The catalogue, as it is put into the store when the platform starts; once is enough."""
+    now = world.clock()
+    async with world.services.database.writing() as tx:
+        if await tx.one(Offering, OFFERING.id) is not None:
+            return
+        if await tx.one(ServiceBroker, BUILTIN) is None:
+            await tx.insert(_broker(BUILTIN, BUILTIN, now))
+        for value in (_broker("brk_outside", "outside", now), OFFERING, UNBINDABLE, *PLANS):
+            await tx.insert(value)
+
+
+def _broker(key: str, name: str, now: datetime) -> ServiceBroker:
+    outside = key != BUILTIN
+    return ServiceBroker(
+        id=key,
+        tenant_id=None,
+        organization_id=None,
+        name=name,
+        url="https://broker.example.cn" if outside else None,
+        username="gongfang" if outside else None,
+        password="broker-secret" if outside else None,
+        private=False,
+        created_at=now,
+        created_by=None,
+    )
+
+
+def _offering(key: str, name: str, *, bindable: bool) -> Offering:
+    return Offering(
+        id=f"off_{key}",
+        broker_id=BUILTIN,
+        catalog_id=key,
+        name=name,
+        description="A database",
+        tags=("postgresql",),
+        requires=(),
+        bindable=bindable,
+        instances_retrievable=True,
+        bindings_retrievable=True,
+        allow_context_updates=False,
+        plan_updateable=True,
+        metadata={},
+    )
+
+
+_NUMBERS = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {"lines": {"type": "integer", "minimum": 1}, "secret": {"type": "string"}},
+    "additionalProperties": False,
+}
+
+
+def _plan(offering: Offering, name: str, position: int) -> ServicePlan:
+    return ServicePlan(
+        id=f"pln_{offering.catalog_id}{name}",
+        offering_id=offering.id,
+        catalog_id=f"{offering.catalog_id}-{name}",
+        name=name,
+        description=name,
+        position=position,
+        free=True,
+        bindable=None,
+        binding_rotatable=True,
+        plan_updateable=None,
+        schemas={
+            "service_instance": {"create": {"parameters": _NUMBERS}, "update": {"parameters": _NUMBERS}},
+            "service_binding": {"create": {"parameters": _NUMBERS}},
+        },
+        maximum_polling_s=None,
+        maintenance_version=None,
+        maintenance_description=None,
+        metadata={"storage_mb": 1024, "connections": 20},
+        memory_mb=256,
+    )
+
+
+OFFERING = _offering("tables", "tables", bindable=True)
+UNBINDABLE = _offering("archive", "archive", bindable=False)
+PLANS = (_plan(OFFERING, "small", 0), _plan(OFFERING, "large", 1), _plan(UNBINDABLE, "small", 0))
+
+
+async def a_service(world: World, place: dict[str, str], *, app: str | None = None, **more: object) -> str:
+    """A service instance as reconcilers would have made it by now, bound to an app where one is said; its id."""
+    now = world.clock()
+    instance = ServiceInstance(
+        id=new_id("sin"),
+        tenant_id=place["tenant_id"],
+        organization_id=place["organization_id"],
+        space_id=place["space_id"],
+        name=new_name("s"),
+        offering_id=OFFERING.id,
+        plan_id=PLANS[0].id,
+        parameters='{"lines": 3}',
+        credentials="{}",
+        tags=(),
+        generation=1,
+        deleting=False,
+        created_at=now,
+        updated_at=now,
+        created_by=None,
+        state=ServiceState.ready,
+        observed_generation=1,
+        sent=True,
+        plan_seen=PLANS[0].id,
+        parameters_seen='{"lines": 3}',
+    )
+    instance = replace(instance, **more)  # pyright: ignore[reportArgumentType]
+    async with world.services.database.writing() as tx:
+        await tx.insert(instance)
+        if app is not None:
+            await _bound(tx, world, instance, app)
+    return instance.id
+
+
+async def _bound(tx: Writing, world: World, instance: ServiceInstance, app: str) -> None:
+    now = world.clock()
+    uri = "postgresql://b_1:uri-secret@127.0.0.1:16000/app"
+    binding = ServiceBinding(
+        id=new_id("bnd"),
+        service_instance_id=instance.id,
+        app_id=app,
+        tenant_id=instance.tenant_id,
+        organization_id=instance.organization_id,
+        space_id=instance.space_id,
+        name=instance.name,
+        variables={"DATABASE_URL": "uri"},
+        variables_given=False,
+        parameters="{}",
+        predecessor_id=None,
+        deleting=False,
+        created_at=now,
+        created_by=None,
+        state=BindingState.ready,
+        sent=True,
+        credentials=orjson.dumps({"uri": uri, "host": "127.0.0.1", "port": 16000, "password": "uri-secret"}).decode(),
+        endpoints=("127.0.0.1:16000",),
+    )
+    hosted = HostedInstance(
+        id=new_id("hst"),
+        owner="",
+        instance_id=instance.id,
+        service="tables",
+        plan="small",
+        parameters={},
+        generation=1,
+        deleting=False,
+        port=await _free_port(tx),
+        admin_secret="{}",
+        created_at=now,
+        state=HostedState.ready,
+        host="127.0.0.1",
+    )
+    user = HostedBinding(
+        id=new_id("hbn"),
+        hosted_id=hosted.id,
+        binding_id=binding.id,
+        predecessor=None,
+        parameters={},
+        deleting=False,
+        created_at=now,
+        seed_secret="{}",
+    )
+    for value in (binding, hosted, user):
+        await tx.insert(value)
+
+
+async def _free_port(tx: Writing) -> int:
+    return max(await ports_taken(tx), default=15996) + 4
 
 
 class Place:
@@ -26,6 +222,7 @@ class Place:
         other = self.admin.data("POST", "/tenants", 201, json={"name": new_name("t")})["id"]
         role = {"role": "administrator", "level": "tenant", "scope_id": other}
         self.outsider = world.user([role])[1]
+        world.do(some_services(world))
         self.shared = self.fill()
 
     def fill(self, *, user: bool = True, hook: bool = True) -> dict[str, str]:
@@ -47,7 +244,14 @@ class Place:
         certificate = admin.data("POST", "/certificates", 201, json=body)
         operation = admin.data("POST", f"/apps/{app['id']}/start", 202)["operation"]
         built = self.world.do(self._built(app["id"], package["id"]))
+        place = {"tenant_id": self.tenant, "organization_id": self.organization, "space_id": self.space}
+        body = {"name": OFFERING.name}
+        path = f"/organizations/{self.organization}/services"
+        service = self.admin.request("POST", path, json=body).json()["data"]["id"]
+        instance = self.world.do(a_service(self.world, place, app=app["id"]))
         return {
+            "service_id": service,
+            "service_instance_id": instance,
             "app_id": app["id"],
             "number": "1",
             "build_id": built[0],
@@ -78,11 +282,22 @@ class Place:
             await tx.update(App, app_id, target_release_id=release.id, current_release_id=release.id)
         return build.id, task.id
 
+    def _service_body(self, endpoint: str, ids: dict[str, str]) -> object:
+        own = {
+            "/organizations/{organization_id}/services": {"name": UNBINDABLE.name},
+            "/spaces/{space_id}/service-instances": {"service": OFFERING.name, "name": new_name("s")},
+            "/service-instances/{service_instance_id}/configuration": {"plan": "large"},
+            "/apps/{app_id}/bindings": {"service_instance_id": ids["service_instance_id"]},
+        }
+        return own[endpoint.removeprefix("POST ")]
+
     def body(self, endpoint: str, ids: dict[str, str]) -> object:
         if "certificates" in endpoint:
             paper = CA.sign(ids["domain"])
             body = {"certificate": paper.chain, "private_key": paper.key_pem}
             return body if endpoint.startswith("PUT") else {**body, "tenant_id": self.tenant}
+        if endpoint in (f"POST {path}" for path in SERVICES):
+            return self._service_body(endpoint, ids)
         if endpoint.endswith("/quota"):
             return {"apps": 1000}
         if endpoint.endswith("/egress"):

@@ -21,7 +21,7 @@ from gongfang.operations.context import Caller, Context
 from gongfang.reconcile.retention import prune_events
 from gongfang.state import EventForgotten, Scope
 from tests.api.conftest import Api, World, new_name
-from tests.api.one_of_everything import Place
+from tests.api.one_of_everything import UNBINDABLE, Place, a_service
 from tests.api.test_streams import stream
 
 PASSWORD = "long enough to pass"
@@ -89,7 +89,25 @@ def a_newer_package(place: Place, ids: dict[str, str]) -> None:
     place.admin.data("POST", f"/apps/{ids['app_id']}/package?filename=b.zip", 201, content=b"newer")
 
 
+def unbound(place: Place, ids: dict[str, str]) -> None:
+    ids["service_instance_id"] = place.world.do(a_service(place.world, ids))
+
+
+def unused(place: Place, ids: dict[str, str]) -> None:
+    path = f"/organizations/{place.organization}/services"
+    ids["service_id"] = place.admin.request("POST", path, json={"name": UNBINDABLE.name}).json()["data"]["id"]
+
+
+def not_enabled(place: Place, ids: dict[str, str]) -> None:
+    unused(place, ids)
+    place.admin.data("DELETE", f"/organizations/{place.organization}/services/{ids['service_id']}")
+
+
 BEFORE = {
+    "POST /organizations/{organization_id}/services": not_enabled,
+    "DELETE /organizations/{organization_id}/services/{service_id}": unused,
+    "DELETE /service-instances/{service_instance_id}": unbound,
+    "POST /apps/{app_id}/bindings": unbound,
     "POST /apps/{app_id}/start": a_newer_package,
     "POST /apps/{app_id}/rollback": two_releases,
     "POST /apps/{app_id}/restart": started,

@@ -116,9 +116,17 @@ def test_the_document_lists_the_standard(world: World) -> None:
         "5.1(4)": "POST /api/v1/apps/{app_id}/instances",
         "5.1(6)": "POST /api/v1/apps/{app_id}/stop",
         "5.1(7)": "DELETE /api/v1/apps/{app_id}",
+        "5.1(8)": "POST /api/v1/apps/{app_id}/bindings",
+        "5.1(9)": "DELETE /api/v1/apps/{app_id}/bindings/{service_instance_id}",
         "5.1(10)": "GET /api/v1/tenants/{tenant_id}/domains",
         "5.1(11)": "POST /api/v1/domains",
         "5.1(12)": "DELETE /api/v1/apps/{app_id}/domains/{domain_id}",
+        "5.4(1)": "POST /api/v1/organizations/{organization_id}/services",
+        "5.4(2)": "POST /api/v1/spaces/{space_id}/service-instances",
+        "5.4(3)": "POST /api/v1/service-instances/{service_instance_id}/configuration",
+        "5.4(4)": "GET /api/v1/apps/{app_id}/services/{service_instance_id}/environment",
+        "5.4(5)": "DELETE /api/v1/service-instances/{service_instance_id}",
+        "5.4(6)": "GET /api/v1/service-instances/{service_instance_id}/status",
     }
     for path, operations in document["paths"].items():
         for operation in operations.values():

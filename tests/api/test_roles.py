@@ -33,11 +33,13 @@ from gongfang.domain.values import (
 )
 from gongfang.operations.access import issue
 from tests.api.conftest import Api, World, new_name
+from tests.api.one_of_everything import OFFERING, a_service, some_services
 from tests.tls_papers import authority
 
 ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
 READ = set(ROLES)
 DEPLOY = {"developer", "operator", "administrator"}
+MANAGE = {"service_manager", "administrator"}
 OPERATE = {"operator", "administrator"}
 ADMIN = {"administrator"}
 
@@ -117,6 +119,21 @@ TABLE: dict[str, set[str]] = {
     "POST /platform/gc": ADMIN,
     "POST /platform/keys/rotate": ADMIN,
     "GET /operations/{operation_id}/events": READ,
+    "GET /organizations/{organization_id}/services": READ,
+    "POST /organizations/{organization_id}/services": MANAGE,
+    "GET /organizations/{organization_id}/services/{service_id}": READ,
+    "DELETE /organizations/{organization_id}/services/{service_id}": MANAGE,
+    "POST /spaces/{space_id}/service-instances": MANAGE,
+    "GET /service-instances/{service_instance_id}": READ,
+    "DELETE /service-instances/{service_instance_id}": MANAGE,
+    "POST /service-instances/{service_instance_id}/configuration": MANAGE,
+    "GET /service-instances/{service_instance_id}/status": READ,
+    "GET /service-instances/{service_instance_id}/bindings": READ,
+    "POST /apps/{app_id}/bindings": MANAGE,
+    "GET /apps/{app_id}/bindings": READ,
+    "GET /apps/{app_id}/bindings/{service_instance_id}": READ,
+    "DELETE /apps/{app_id}/bindings/{service_instance_id}": MANAGE,
+    "GET /apps/{app_id}/services/{service_instance_id}/environment": READ,
 }
 # What is the same for everybody, or shows each caller only their own (`test_lists_hold_only_what_may_be_read`), and the
 # stream of all events (`test_streams`).
@@ -125,7 +142,7 @@ ELSEWHERE = {
     *("GET /users", "GET /tokens", "POST /tokens"),
     *("GET /tenants", "GET /organizations", "GET /spaces", "GET /apps", "GET /domains"),
     *("GET /operations", "GET /events", "GET /events/stream", "GET /certificates"),
-    *("GET /events/export", "GET /webhooks"),
+    *("GET /events/export", "GET /webhooks", "GET /services", "GET /service-instances"),
 }
 
 LEVELS = ("platform", "tenant", "organization", "space")
@@ -138,6 +155,8 @@ ABOVE: dict[str, str] = {
     "POST /spaces": "organization",
     "PUT /organizations/{organization_id}/quota": "tenant",
     "PUT /spaces/{space_id}/quota": "organization",
+    "POST /organizations/{organization_id}/services": "organization",
+    "DELETE /organizations/{organization_id}/services/{service_id}": "organization",
     "POST /tenants": "platform",
     "GET /platform": "platform",
     "POST /platform/gc": "platform",
@@ -176,6 +195,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "DELETE /webhooks/{webhook_id}": ("webhook:write", "event:read"),
     "POST /webhooks/{webhook_id}/test": ("webhook:write", "event:read"),
     "GET /users/{user_id}": ("user:read",),
+    "POST /organizations/{organization_id}/services": ("service:write",),
+    "DELETE /organizations/{organization_id}/services/{service_id}": ("service:write",),
+    "POST /spaces/{space_id}/service-instances": ("service:write",),
+    "POST /apps/{app_id}/bindings": ("service:write", "service:read"),
+    "DELETE /apps/{app_id}/bindings/{service_instance_id}": ("service:write",),
+    "GET /apps/{app_id}/bindings": ("service:read",),
+    "GET /apps/{app_id}/bindings/{service_instance_id}": ("service:read",),
+    "GET /apps/{app_id}/services/{service_instance_id}/environment": ("service:read",),
 }
 _STARTS = {
     "GET /apps": ("app:read",),
@@ -184,6 +211,9 @@ _STARTS = {
     "GET /operations": ("app:read",),
     "POST /apps": ("app:operate",),
     "POST /operations": ("app:operate",),
+    "GET /service-instances": ("service:read",),
+    "POST /service-instances": ("service:write",),
+    "DELETE /service-instances": ("service:write",),
     "GET /tenants": ("tree:read",),
     "GET /organizations": ("tree:read",),
     "GET /spaces": ("tree:read",),
@@ -214,6 +244,11 @@ PASSED = {
     "PATCH /apps/{app_id}": "changed_meanwhile",
     "DELETE /apps/{app_id}": "changed_meanwhile",
     "PATCH /apps/{app_id}/environment": "changed_meanwhile",
+    "DELETE /organizations/{organization_id}/services/{service_id}": "service_in_use",
+    "DELETE /service-instances/{service_instance_id}": "service_changed_meanwhile",
+    "POST /service-instances/{service_instance_id}/configuration": "service_changed_meanwhile",
+    "POST /apps/{app_id}/bindings": "already_bound",
+    "DELETE /apps/{app_id}/bindings/{service_instance_id}": "service_changed_meanwhile",
     "POST /platform/gc": "not_here",  # the work is the whole platform's, which these tests do without
     "POST /platform/keys/rotate": "not_here",
 }
@@ -253,8 +288,8 @@ def reaches(bound: Bound, endpoint: str) -> bool:
     if bound.inside or endpoint in _OF_PLATFORM:
         return True
     # Outside are another tenant, another organisation of the tenant, and another space of the organisation.
-    tenants = ("{tenant_id}", "POST /organizations", "/domains/{domain_id}", "/certificates")
-    of_tenant = any(part in endpoint for part in tenants)
+    tenants = ("{tenant_id}", "/domains/{domain_id}", "/certificates")
+    of_tenant = any(part in endpoint for part in tenants) or endpoint == "POST /organizations"
     of_organization = "{organization_id}" in endpoint or endpoint == "POST /spaces"
     if "{app_id}" in endpoint:
         return False
@@ -340,6 +375,10 @@ class Place:
             body = {"certificate": paper.chain, "private_key": paper.key_pem}
             return body if endpoint.startswith("PUT") else {**body, "tenant_id": ids["tenant_id"]}
         return {
+            "POST /organizations/{organization_id}/services": {"name": OFFERING.name},
+            "POST /spaces/{space_id}/service-instances": {"service": OFFERING.name, "name": new_name("s")},
+            "POST /service-instances/{service_instance_id}/configuration": {"plan": "large"},
+            "POST /apps/{app_id}/bindings": {"service_instance_id": ids["service_instance_id"]},
             "POST /apps": {"name": new_name("a"), "space_id": ids["space_id"], "type": "worker"},
             "PATCH /apps/{app_id}/environment": {"variables": {"A": "b"}},
             "POST /apps/{app_id}/instances": {"instances": 2},
@@ -445,6 +484,10 @@ def place(world: World) -> Place:
     }
     ids["certificate_id"] = certificate(admin, tenant, domain)
     ids["webhook_id"] = webhook(admin, space)
+    world.do(some_services(world))
+    path = f"/organizations/{organization}/services"
+    ids["service_id"] = admin.data("POST", path, 201, json={"name": OFFERING.name})["id"]
+    ids["service_instance_id"] = world.do(a_service(world, ids, app=app["id"]))
     return Place(world, admin, ids, others)
 
 
@@ -479,6 +522,7 @@ def _as(refusal: int, endpoint: str, status: int, code: str) -> bool:
 
 
 _NOUNS = (
+    "service_instance",
     "certificate",
     "webhook",
     "app",
@@ -525,6 +569,7 @@ LISTS: dict[str, tuple[str, Callable[[Bound], bool]]] = {
     "/organizations?limit=500": ("organization_id", lambda b: reaches(b, "GET /organizations/{organization_id}")),
     "/tenants?limit=500": ("tenant_id", lambda b: reaches(b, "GET /tenants/{tenant_id}")),
     "/domains?limit=500": ("domain_id", lambda b: reaches(b, "GET /domains/{domain_id}")),
+    "/service-instances?limit=500": ("service_instance_id", lambda b: b.inside),
     "/users?limit=500": ("user_id", lambda b: b.inside and b.role in ("supervisor", "administrator")),
 }
 

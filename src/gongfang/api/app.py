@@ -90,5 +90,6 @@ _TAGS = [
     {"name": "access", "description": "Log-in and tokens 登录与令牌"},
     {"name": "users", "description": "Users and roles 用户与角色"},
     {"name": "tree", "description": "Tenants, organisations, spaces 租户、组织与空间"},
+    {"name": "services", "description": "Middleware services and bindings 中间件服务与绑定"},
     {"name": "platform", "description": "The platform itself 平台"},
 ]

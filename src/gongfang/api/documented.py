@@ -76,6 +76,11 @@ def errors_of(method: str, path: str, function: Callable[..., Any], *, public: b
     return {status: {"description": _SAID[status], "content": _ENVELOPE} for status, may in statuses.items() if may}
 
 
+def may_be_ambiguous() -> Responses:
+    """For what is asked for by an id or a name, where the path alone does not tell so."""
+    return {409: {"description": "Several have this name. 名称不唯一", "content": _ENVELOPE}}
+
+
 def waits(function: Callable[..., Any]) -> bool:
     """Whether the call can be told to wait for the end of what it begins."""
     return "wait" in inspect.signature(function).parameters

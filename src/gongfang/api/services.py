@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gongfang.api.present_services import Figures
 from gongfang.api.source import Network
 from gongfang.api.written import WrittenApps
 from gongfang.blobs.interface import BlobStore
@@ -49,7 +50,8 @@ class ApiServices:
     client's address counts. `send_webhook`: one message to one webhook, now; `webhook_private`: whether addresses of
     private networks may be given. `room`: raises where the disk gets full.
     `gc`, `rotate_keys`: what `operations.housekeeping` lets administrators do. `https_url`: as `edge_url`, for hosts
-    that have a certificate; None where the edge has no HTTPS port.
+    that have a certificate; None where the edge has no HTTPS port. `service_figures`: a service instance's id → what
+    its server is seen to take, where it is one of our own and runs.
     """
 
     database: Database
@@ -70,5 +72,6 @@ class ApiServices:
     icp: IcpPolicy = IcpPolicy.optional
     https_url: Callable[[str], str] | None = None
     quota_defaults: Defaults = field(default_factory=Defaults)
+    service_figures: Callable[[str], Figures | None] = lambda _: None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     written: WrittenApps = field(default_factory=WrittenApps)

@@ -1,5 +1,6 @@
 """The answer to a call that began an operation: 202 at once, or its end where the call waits for it."""
 
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -7,14 +8,16 @@ from starlette.responses import Response
 from gongfang.api.answers import envelope
 from gongfang.api.call import KnownCall
 from gongfang.api.present import app_out, operation_out
+from gongfang.api.present_services import binding_out, service_instance_out
 from gongfang.api.waiting import Wait, until
 from gongfang.domain.errors import NotFound, Reason
 from gongfang.domain.values import OperationStatus
-from gongfang.operations import apps
+from gongfang.operations import apps, bindings, services
 from gongfang.operations.operation_queries import show_operation
+from gongfang.operations.service_views import BindingView, ServiceView
 from gongfang.operations.views import AppView, OperationView
 
-__all__ = ["Wait", "settle_app", "settle_operation"]
+__all__ = ["Wait", "settle_app", "settle_binding", "settle_operation", "settle_service"]
 
 
 async def settle_app(call: KnownCall, view: AppView, operation: OperationView, wait: float | None) -> Response:
@@ -27,6 +30,31 @@ async def settle_app(call: KnownCall, view: AppView, operation: OperationView, w
         "operation": operation_out(operation, call.language),
     }
     return _answer(call, operation, data, waited=bool(wait), etag=apps.app_etag(view.app))
+
+
+async def settle_service(call: KnownCall, view: ServiceView, operation: OperationView, wait: float | None) -> Response:
+    """`{service_instance, operation}`; the instance as it was, where it is gone by then."""
+    if wait:
+        operation = await _ended(call, operation, wait)
+        with suppress(NotFound):
+            view = await services.show_service(call.context, view.instance.id)
+    data = {
+        "service_instance": service_instance_out(view, call.language),
+        "operation": operation_out(operation, call.language),
+    }
+    return _answer(call, operation, data, waited=bool(wait), etag=services.service_etag(view.instance))
+
+
+async def settle_binding(call: KnownCall, view: BindingView, operation: OperationView, wait: float | None) -> Response:
+    """`{binding, operation}`; the binding as it was, where it did not come to be."""
+    if wait:
+        operation = await _ended(call, operation, wait)
+        with suppress(NotFound):
+            view = await bindings.show_binding(
+                call.context, view.binding.app_id or "", view.binding.service_instance_id
+            )
+    data = {"binding": binding_out(view, call.language), "operation": operation_out(operation, call.language)}
+    return _answer(call, operation, data, waited=bool(wait), etag=bindings.binding_etag(view.binding))
 
 
 async def settle_operation(call: KnownCall, operation: OperationView, wait: float | None) -> Response:

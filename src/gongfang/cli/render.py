@@ -31,8 +31,17 @@ _STATES = {
         "destroying": "销毁中",
         "detached": "未挂接",
         "expiring": "即将到期",
+        "creating": "创建中",
+        "deleting": "删除中",
     },
-    "red": {"crashed": "崩溃", "failed": "失败", "down": "故障", "expired": "已到期", "refused": "被拒绝"},
+    "red": {
+        "crashed": "崩溃",
+        "failed": "失败",
+        "down": "故障",
+        "expired": "已到期",
+        "refused": "被拒绝",
+        "broken": "不可用",
+    },
     "bright_black": {
         "stopped": "已停止",
         "exited": "已退出",

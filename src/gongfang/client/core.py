@@ -11,6 +11,7 @@ from gongfang.client.resources.egress import Egress
 from gongfang.client.resources.housekeeping import Housekeeping
 from gongfang.client.resources.people import Tokens, Users
 from gongfang.client.resources.quotas import Quotas
+from gongfang.client.resources.services import Bindings, Services
 from gongfang.client.resources.tree import Domains, Organizations, Spaces, Tenants
 from gongfang.client.resources.webhooks import Webhooks
 from gongfang.client.resources.work import Builds, Events, Operations, Tasks
@@ -62,6 +63,8 @@ class Client:
         self.spaces = Spaces(self.http)
         self.egress = Egress(self.http)
         self.quotas = Quotas(self.http)
+        self.services = Services(self.http)
+        self.bindings = Bindings(self.http)
         self.users = Users(self.http)
         self.tokens = Tokens(self.http)
         self.housekeeping = Housekeeping(self.http)

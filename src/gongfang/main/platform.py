@@ -28,6 +28,7 @@ from gongfang.main.home import Home
 from gongfang.main.housekeeping import Housekeeping
 from gongfang.main.network import follow_upstreams, names_server, network_settings
 from gongfang.main.patience import Patience
+from gongfang.main.services import ServiceParts
 from gongfang.main.terminal import language
 from gongfang.operations.access import bootstrap, mint_admin_token
 from gongfang.reconcile.apps import AppReconciler
@@ -288,6 +289,11 @@ class Platform:
             egress,
         )
         tasks = TaskReconciler(database, runtime, self._clock, facts, egress)
+        ports = settings.service_port_range
+        services = self._services = ServiceParts(
+            database, runtime, self._toolbox.ensure, self._clock, home.root / "services", ports
+        )
+        await services.offer()
         # Before the first sweep: an end is seen by it, or told.
         self._spawn_for_ever(lambda: relay_ends(database, runtime), "ends")
         self._spawn_for_ever(lambda: watch_clock(database, self._clock), "clock")
@@ -298,6 +304,7 @@ class Platform:
             ("https", https, https.to_look_at),
             ("certificate", expiry, expiry.all),
             ("egress", egress, egress.spaces),
+            *services.workers,
         ):
             # A wildcard may bring thousands of domains at once: they leave the database to others, too.
             at_once = 4 if kind in ("https", "certificate") else 16
@@ -347,6 +354,7 @@ class Platform:
             icp=self._settings.icp,
             https_url=self._https_url if self._settings.https_port is not None else None,
             quota_defaults=self._settings.quota_defaults,
+            service_figures=self._services.hosting.figures,
             closing=self._closing,
         )
         self._application = create_api(services)

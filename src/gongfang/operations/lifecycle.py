@@ -21,6 +21,7 @@ from gongfang.domain.values import (
     ProcessConfig,
     Release,
 )
+from gongfang.operations.bindings import unbind_all
 from gongfang.operations.config import changed_processes
 from gongfang.operations.context import Context, find_app
 from gongfang.operations.shared import lock_app, new_operation, submit, view_app, view_operation
@@ -249,6 +250,7 @@ async def destroy(context: Context, ref: str, *, if_match: str | None = None) ->
         else:
             app = await lock_app(tx, context, app.id, Permission.app_write, if_match=if_match)
         operation = new_operation(context, app, _K.destroy)
+        await unbind_all(tx, context, app, operation.id)
         _, view = await submit(
             tx, context, app, operation, supersedes=_EVERYTHING, destroying=True, desired=DesiredState.stopped
         )

@@ -9,17 +9,24 @@ from gongfang.operations.events import app_id_of
 from gongfang.operations.views import OperationView
 from gongfang.state import Reading
 
+_OF_SERVICES = {
+    Permission.app_read: Permission.service_read,
+    Permission.app_operate: Permission.service_write,
+}
+
 
 def _place(operation: Operation) -> Place:
     return Place(operation.tenant_id, operation.organization_id, operation.space_id)
 
 
 async def _find(tx: Reading, context: Context, operation_id: str, permission: Permission) -> Operation:
+    """`permission`: for an app's; a service's or a binding's takes the same of services."""
     missing = NotFound("operation_not_found", operation=operation_id)
     operation = await tx.one(Operation, operation_id)
     if operation is None:
         raise missing
-    context.require(permission, _place(operation), missing=missing)
+    wanted = permission if operation.kind.of_app else _OF_SERVICES[permission]
+    context.require(wanted, _place(operation), missing=missing)
     return operation
 
 
@@ -62,7 +69,7 @@ async def list_operations(
 async def cancel_operation(context: Context, operation_id: str) -> OperationView:
     """Asks for its end; the reconciler goes back to what was before. Again does nothing more.
 
-    Raises `Conflict("operation_ended")`.
+    Raises `Conflict("operation_ended")`, `Conflict("operation_cannot_cancel")`.
     """
     async with context.database.writing() as tx:
         seen = await _find(tx, context, operation_id, Permission.app_operate)
@@ -71,6 +78,8 @@ async def cancel_operation(context: Context, operation_id: str) -> OperationView
             raise NotFound("operation_not_found", operation=operation_id)
         if operation.status.ended:
             raise Conflict("operation_ended", status=operation.status.value)
+        if not operation.kind.of_app:  # brokers have no way of it; what is under way is undone by its opposite
+            raise Conflict("operation_cannot_cancel", kind=operation.kind.value, service=operation.service_name or "-")
         if not operation.cancel_requested:
             changed = await tx.update(Operation, operation.id, cancel_requested=True)
             operation = changed or operation

@@ -14,6 +14,7 @@ from gongfang.domain.errors import Conflict, FieldError, Forbidden, Invalid, Not
 from gongfang.domain.ids import new_id
 from gongfang.domain.names import skeleton
 from gongfang.domain.quotas import Quota
+from gongfang.domain.services import ServiceAccess, ServiceInstance
 from gongfang.domain.values import (
     App,
     Domain,
@@ -239,12 +240,12 @@ async def change_node(context: Context, noun: type[N], key: str, change: TreeCha
 async def _inside(tx: Reading, node: Node) -> dict[str, int]:
     match node:
         case Tenant():
-            nouns: Iterable[type[Any]] = (Organization, Space, App, Domain)
+            nouns: Iterable[type[Any]] = (Organization, Space, App, ServiceInstance, Domain)
             column = "tenant_id"
         case Organization():
-            nouns, column = (Space, App), "organization_id"
+            nouns, column = (Space, App, ServiceInstance), "organization_id"
         case Space():
-            nouns, column = (App,), "space_id"
+            nouns, column = (App, ServiceInstance), "space_id"
     return {f"{noun.__name__.lower()}s": await tx.count(noun, **{column: node.id}) for noun in nouns}
 
 
@@ -264,6 +265,7 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
                 organizations=inside.get("organizations", 0),
                 spaces=inside.get("spaces", 0),
                 apps=inside.get("apps", 0),
+                services=inside.get("serviceinstances", 0),
                 domains=inside.get("domains", 0),
             )
         # What goes along, one by one, so that the event tells of it.
@@ -271,6 +273,8 @@ async def delete_node(context: Context, noun: type[N], key: str) -> None:
         await tx.delete(Webhook, **{column: key})
         if noun is Tenant:
             await tx.delete(Certificate, tenant_id=key)
+        if noun is Organization:
+            await tx.delete(ServiceAccess, organization_id=key)
         await tx.delete(RoleBinding, level=LEVELS[noun], scope_id=key)
         await tx.delete(Quota, id=key)
         await tx.delete(noun, id=key)

@@ -22,7 +22,7 @@ _COUNTING = """
 _BOUND_OF = text(
     f"""
     SELECT b.app_id, count(*) AS number,
-        md5(string_agg(b.id || ':' || b.revision, ',' ORDER BY b.id) FILTER (WHERE {_COUNTING})) AS digest
+        md5(string_agg(b.id || ':' || b.revision, ',' ORDER BY b.id COLLATE "C") FILTER (WHERE {_COUNTING})) AS digest
     FROM service_bindings b WHERE b.app_id = ANY(CAST(:ids AS varchar[])) GROUP BY b.app_id
     """  # noqa: S608  (this module's own text)
 )
@@ -33,6 +33,22 @@ _BOUND_SERVERS = text(
     FROM service_bindings b JOIN hosted_instances h ON h.owner = '' AND h.instance_id = b.service_instance_id
     WHERE b.app_id = :app AND b.state = 'ready' AND NOT b.deleting AND h.host IS NOT NULL
     ORDER BY 1, 2
+    """
+)
+_UNSETTLED_SERVICES = text(
+    """
+    SELECT id FROM service_instances
+        WHERE state IN ('creating', 'updating', 'deleting') OR deleting OR generation <> observed_generation
+        OR call IS NOT NULL
+    UNION SELECT o.service_instance_id FROM operations o JOIN service_instances i ON i.id = o.service_instance_id
+        WHERE o.status IN ('pending', 'running') AND o.service_instance_id IS NOT NULL AND o.binding_id IS NULL
+    """
+)
+_UNSETTLED_BINDINGS = text(
+    """
+    SELECT id FROM service_bindings WHERE state <> 'ready' OR deleting OR call IS NOT NULL
+    UNION SELECT binding_id FROM operations
+        WHERE status IN ('pending', 'running') AND service_instance_id IS NOT NULL AND binding_id IS NOT NULL
     """
 )
 _WORKLOADS = text("SELECT workload_id FROM hosted_instances WHERE workload_id IS NOT NULL")
@@ -93,6 +109,16 @@ async def bound_services(tx: Reading, app_id: str) -> list[BoundService]:
 
 def _plans(instances: Iterable[ServiceInstance]) -> set[str]:
     return {plan for i in instances if (plan := i.plan_seen or i.plan_id)}
+
+
+async def unsettled_services(tx: Reading) -> list[str]:
+    """Ids of service instances that are not as they should be, or of which an operation has not ended."""
+    return [row.id for row in (await tx.connection.execute(_UNSETTLED_SERVICES)).all()]
+
+
+async def unsettled_bindings(tx: Reading) -> list[str]:
+    """The same of bindings; of some only the operation is left."""
+    return [row.id for row in (await tx.connection.execute(_UNSETTLED_BINDINGS)).all()]
 
 
 async def bound_servers(tx: Reading, app_id: str) -> list[tuple[str, int]]:

@@ -1,6 +1,6 @@
 """Services over the wire: what an organisation may use, service instances, and bindings of apps to them.
 
-No answer but `EnvironmentOut` holds credentials, and that only for those who may see them.
+No answer but `BoundEnvironmentOut` holds credentials, and that only for those who may see them.
 """
 
 from datetime import datetime
@@ -217,7 +217,7 @@ class BindingOut(Answer):
     created_by: str | None
 
 
-class EnvironmentOut(Answer):
+class BoundEnvironmentOut(Answer):
     """5.4(4). All values are text; `***` where `masked`."""
 
     host: str | None

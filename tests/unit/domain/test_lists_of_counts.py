@@ -7,7 +7,7 @@ from gongfang.domain.sizes import shown
 
 
 def _not_empty(language: str, **counts: int) -> str:
-    facts = {"name": "lab", "organizations": 0, "spaces": 0, "apps": 0, "domains": 0, **counts}
+    facts = {"name": "lab", "organizations": 0, "spaces": 0, "apps": 0, "services": 0, "domains": 0, **counts}
     return words("not_empty", facts, "zh-CN" if language == "zh" else "en")
 
 

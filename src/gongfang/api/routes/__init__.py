@@ -4,6 +4,7 @@ from gongfang.api.endpoint import Endpoint
 from gongfang.api.routes import (
     access,
     apps,
+    bindings,
     certificates,
     domains,
     egress,
@@ -15,6 +16,7 @@ from gongfang.api.routes import (
     packages,
     platform,
     quotas,
+    services,
     tasks,
     tree,
     users,
@@ -39,6 +41,8 @@ ROUTES: list[Endpoint] = [
         tree,
         egress,
         quotas,
+        services,
+        bindings,
         platform,
         housekeeping,
     )

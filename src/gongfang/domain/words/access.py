@@ -95,9 +95,9 @@ register(
         ),
         "name_in_use": ("The name {name} is taken; choose another.", "名称 {name} 已被占用，请更换。"),
         "not_empty": (
-            "{name} still holds <<{organizations} organisation(s)|{spaces} space(s)|{apps} app(s)|{domains} domain(s)>>; "
+            "{name} still holds <<{organizations} organisation(s)|{spaces} space(s)|{apps} app(s)|{services} service(s)|{domains} domain(s)>>; "
             "delete those first.",
-            "{name} 中还有 <<{organizations} 个组织|{spaces} 个空间|{apps} 个应用|{domains} 个域名>>，请先删除。",
+            "{name} 中还有 <<{organizations} 个组织|{spaces} 个空间|{apps} 个应用|{services} 个服务实例|{domains} 个域名>>，请先删除。",
         ),
         "timezone_unknown": (
             "{timezone} is no time zone; use a name like Asia/Shanghai.",
