@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gongfang.brokers.kinds.interface import Launch, Server, ServiceKind, Site, Wanted
+from gongfang.brokers.kinds.interface import Launch, Seed, Server, ServiceKind, Site, Wanted
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.values import JsonObject
 from gongfang.toolbox import WheelToolbox
@@ -73,6 +73,16 @@ class ByHand:
         await self.kind.prepare(self.server)
         self.change(fresh=False)
         return self.server
+
+    async def bind(self, seed: Seed) -> None:
+        """Told to the server that runs, and kept for the next start."""
+        await self.kind.bind(self.server, seed)
+        if seed not in self.site.bindings:
+            self.change(bindings=(*self.site.bindings, seed))
+
+    async def unbind(self, seed: Seed) -> None:
+        self.change(bindings=tuple(each for each in self.site.bindings if each != seed))
+        await self.kind.unbind(self.server, seed)
 
     async def spawn(self) -> None:
         toolbox = WheelToolbox()
