@@ -7,11 +7,12 @@ import signal
 import socket
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gongfang.brokers.kinds.interface import Launch, Seed, Server, ServiceKind, Site, Wanted
+from gongfang.brokers.kinds.interface import PORTS_EACH, Launch, Seed, Server, ServiceKind, Site, Wanted
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.values import JsonObject
 from gongfang.toolbox import WheelToolbox
@@ -22,8 +23,16 @@ _SHARED = [word for place in ("/tmp", "/dev/shm") for word in ("--perms", "1777"
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    """The first of a block that is free."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as others:
+            port: int = taken.getsockname()[1]
+            try:
+                for offset in range(1, PORTS_EACH):
+                    others.enter_context(socket.create_server(("127.0.0.1", port + offset)))
+            except (OSError, OverflowError):
+                continue
+            return port
 
 
 class ByHand:
@@ -45,7 +54,7 @@ class ByHand:
 
     @property
     def server(self) -> Server:
-        return Server("127.0.0.1", self.site.port, self.site.wanted, self.site.admin)
+        return Server("127.0.0.1", self.site.port, self.site.wanted, self.site.admin, self.folder / "conf")
 
     @property
     def launch(self) -> Launch:
@@ -127,6 +136,13 @@ class ByHand:
         for link in ("bin", "lib", "lib64", "sbin"):
             words += ["--symlink", f"usr/{link}", f"/{link}"]
         words += ["--proc", "/proc", "--dev", "/dev", *_SHARED, "--bind", str(data), "/data"]
+        if launch.conf:
+            conf = self.folder / "conf"
+            conf.mkdir(exist_ok=True)
+            conf.chmod(0o755)
+            for name, content in launch.conf.items():
+                (conf / name).write_bytes(content)
+            words += ["--ro-bind", str(conf), "/conf"]
         words += [*_way(Path("/etc/passwd")), "--ro-bind", str(_passwd(given)), "/etc/passwd"]
         for number, (path, content) in enumerate({**launch.files}.items()):
             source = given / str(number)

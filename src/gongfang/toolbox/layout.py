@@ -110,6 +110,7 @@ LAYOUTS: Mapping[str, Layout] = {
         _then(_no_entry_points, _executable("go/bin/*", "go/pkg/tool/*/*")),
         {"GOROOT": "go"},
     ),
+    "nats": Layout("bin", ("nats-server",), _executable("bin/nats-server")),
     "uv": Layout("bin", ("uv",)),
     "valkey": Layout("bin", ("valkey-server",), _valkey_link),
 }
