@@ -8,12 +8,11 @@ import signal
 import socket
 import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gongfang.brokers.kinds.interface import PORTS_EACH, Launch, Seed, Server, ServiceKind, Site, Wanted
+from gongfang.brokers.kinds.interface import Launch, Seed, Server, ServiceKind, Site, Wanted
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.hosting import PORTS_EACH
 from gongfang.domain.values import JsonObject
@@ -25,16 +24,8 @@ _SHARED = [word for place in ("/tmp", "/dev/shm") for word in ("--perms", "1777"
 
 
 def free_port() -> int:
-    """The first of a block that is free."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as others:
-            port: int = taken.getsockname()[1]
-            try:
-                for offset in range(1, PORTS_EACH):
-                    others.enter_context(socket.create_server(("127.0.0.1", port + offset)))
-            except (OSError, OverflowError):
-                continue
-            return port
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
 
 
 def free_block() -> int:
@@ -42,7 +33,8 @@ def free_block() -> int:
     while True:
         port = random.randrange(16000, 20000 - PORTS_EACH, PORTS_EACH)
         try:
-            socket.create_server(("127.0.0.1", port)).close()
+            for each in range(port, port + PORTS_EACH):
+                socket.create_server(("127.0.0.1", each)).close()
         except OSError:
             continue
         return port
@@ -55,7 +47,7 @@ class ByHand:
         self.kind = kind
         self.site = Site(
             hosted_id="hst_by_hand",
-            port=free_port(),
+            port=free_block(),
             listen="127.0.0.1",
             wanted=Wanted(plan, kind.size(plan), parameters),
             admin=kind.fresh_admin(),
