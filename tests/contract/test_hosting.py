@@ -19,10 +19,8 @@ from gongfang.reconcile.orphans import remove_orphans
 from gongfang.reconcile.plans import hosting as plan
 from gongfang.runtimes.memory import MemoryRuntime
 from gongfang.state import Database, Writing
-from tests.api.conftest import postgres_url
 from tests.contract.hosting_lab import HostingLab, hosting_lab
 
-__all__ = ["postgres_url"]
 pytestmark = pytest.mark.anyio
 
 
