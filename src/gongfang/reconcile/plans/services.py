@@ -314,7 +314,7 @@ def concluded(p: ServicePicture, kind: CallKind, answer: Answer, *, resent: bool
                 changes["dashboard_url"] = dashboard_url
             return Outcome(changes)
         case Refused():
-            return _refused(p, kind, call, answer)
+            return _refused(p, kind, call, answer, resent=resent)
         case Unsure(reason, mitigate, retry_after):
             if kind is CallKind.provision and mitigate:
                 return _never(p, reason, orphan=True)
@@ -344,13 +344,14 @@ def _done(p: ServicePicture, kind: CallKind, dashboard_url: str | None) -> Outco
     return Outcome(_ready(p, **more), _SUCCEEDED)
 
 
-def _refused(p: ServicePicture, kind: CallKind, call: BrokerCall, answer: Refused) -> Outcome:
+def _refused(p: ServicePicture, kind: CallKind, call: BrokerCall, answer: Refused, *, resent: bool) -> Outcome:
+    """A refusal has done nothing; what the same request has done before, nobody knows."""
     reason = refusal(answer)
     if answer.concurrency:
         return Outcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S), "state": BUSY[kind]})
     match kind:
         case CallKind.provision:
-            return _never(p, reason, orphan=False)
+            return _never(p, reason, orphan=resent)
         case CallKind.deprovision:
             changes: dict[str, Any] = {
                 "state": ServiceState.broken,
