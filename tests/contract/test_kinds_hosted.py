@@ -132,6 +132,11 @@ async def test_from_nothing_to_nothing(lab: HostingLab, machine: Lab, tmp_path: 
         assert row.restarts == 0
         first, second = await lab.bound("bnd_1"), await lab.bound("bnd_2")
         assert (first["host"], first["port"]) == (row.host, row.port)
+        catalog = await lab.broker.catalog()
+        assert catalog is not None
+        variables = catalog.offerings[0].metadata["variables"]
+        assert variables == lab.kind.variables()
+        assert set(variables.values()) <= set(first)
         one, two = await app(first), await app(second)
         await one.write("7")
         assert await two.read() == "7"

@@ -86,7 +86,9 @@ class BuiltinBroker:
     def _offering(self, kind: ServiceKind) -> CatalogOffering:
         lacks = sorted(name for name in kind.needs if not self._enforces(name))
         why = Reason("service_needs", {"what": ", ".join(lacks)}) if lacks else None
-        return replace(kind.offering(), unavailable=why)
+        offering = kind.offering()
+        metadata = {**offering.metadata, "variables": dict(kind.variables())}  # as the platform's side looks for them
+        return replace(offering, unavailable=why, metadata=metadata)
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
