@@ -6,7 +6,6 @@ came of it. So an answer that was lost costs nothing: the same request finds the
 
 import asyncio
 import secrets
-import socket
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Literal, cast
@@ -88,8 +87,8 @@ class BuiltinBroker:
         lacks = sorted(name for name in kind.needs if not self._enforces(name))
         why = Reason("service_needs", {"what": ", ".join(lacks)}) if lacks else None
         offering = kind.offering()
-        metadata = {**offering.metadata, "variables": dict(kind.variables())}  # as the platform's side looks for them
-        return replace(offering, unavailable=why, metadata=metadata)
+        metadata = {**offering.metadata, "variables": dict(kind.variables())}
+        return replace(offering, metadata=metadata, unavailable=why)
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +109,7 @@ class BuiltinBroker:
                 taken = await ports_taken(tx)
             if row is not None:
                 return _provisioned_already(row, kind.name, plan.name, ask.parameters)
-            port = next((first for first in self._blocks if first not in taken and self._is_free(kind, first)), None)
+            port = next((first for first in self._blocks if first not in taken), None)
             if port is None:
                 return _refused(422, Reason("service_ports_taken", {"count": len(self._blocks)}))
             operation = self._operation("provision")
@@ -135,17 +134,6 @@ class BuiltinBroker:
             except Conflict:
                 continue
             return Accepted(operation.id)
-
-    def _is_free(self, kind: ServiceKind, first: int) -> bool:
-        """Where servers share the machine's ports, others have some of them: another platform's servers, above all."""
-        if self._enforces("own_network"):
-            return True
-        try:
-            for offset in kind.ports.values():
-                socket.create_server(("127.0.0.1", first + offset)).close()
-        except OSError:
-            return False
-        return True
 
     async def update(self, ask: Update) -> Answer:
         found = await self._asked(ask.target, "service_instance", "update", ask.parameters)
