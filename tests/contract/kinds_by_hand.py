@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gongfang.brokers.kinds.interface import Launch, Server, ServiceKind, Site, Wanted
+from gongfang.brokers.kinds.interface import Launch, Seed, Server, ServiceKind, Site, Wanted
 from gongfang.domain.errors import Unavailable
 from gongfang.domain.hosting import PORTS_EACH
 from gongfang.domain.values import JsonObject
@@ -33,7 +33,8 @@ def free_block() -> int:
     while True:
         port = random.randrange(16000, 20000 - PORTS_EACH, PORTS_EACH)
         try:
-            socket.create_server(("127.0.0.1", port)).close()
+            for each in range(port, port + PORTS_EACH):
+                socket.create_server(("127.0.0.1", each)).close()
         except OSError:
             continue
         return port
@@ -46,7 +47,7 @@ class ByHand:
         self.kind = kind
         self.site = Site(
             hosted_id="hst_by_hand",
-            port=free_port(),
+            port=free_block(),
             listen="127.0.0.1",
             wanted=Wanted(plan, kind.size(plan), parameters),
             admin=kind.fresh_admin(),
@@ -58,7 +59,7 @@ class ByHand:
 
     @property
     def server(self) -> Server:
-        return Server("127.0.0.1", self.site.port, self.site.wanted, self.site.admin)
+        return Server("127.0.0.1", self.site.port, self.site.wanted, self.site.admin, self.folder / "conf")
 
     @property
     def launch(self) -> Launch:
@@ -86,6 +87,16 @@ class ByHand:
         await self.kind.prepare(self.server)
         self.change(fresh=False)
         return self.server
+
+    async def bind(self, seed: Seed) -> None:
+        """Told to the server that runs, and kept for the next start."""
+        await self.kind.bind(self.server, seed)
+        if seed not in self.site.bindings:
+            self.change(bindings=(*self.site.bindings, seed))
+
+    async def unbind(self, seed: Seed) -> None:
+        self.change(bindings=tuple(each for each in self.site.bindings if each != seed))
+        await self.kind.unbind(self.server, seed)
 
     async def spawn(self) -> None:
         toolbox = WheelToolbox()
@@ -130,6 +141,13 @@ class ByHand:
         for link in ("bin", "lib", "lib64", "sbin"):
             words += ["--symlink", f"usr/{link}", f"/{link}"]
         words += ["--proc", "/proc", "--dev", "/dev", *_SHARED, "--bind", str(data), "/data"]
+        if launch.conf:
+            conf = self.folder / "conf"
+            conf.mkdir(exist_ok=True)
+            conf.chmod(0o755)
+            for name, content in launch.conf.items():
+                (conf / name).write_bytes(content)
+            words += ["--ro-bind", str(conf), "/conf"]
         words += [*_way(Path("/etc/passwd")), "--ro-bind", str(_passwd(given)), "/etc/passwd"]
         for number, (path, content) in enumerate({**launch.files}.items()):
             source = given / str(number)

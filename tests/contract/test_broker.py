@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from gongfang.brokers.interface import Accepted, Bound, Done, Gone, Provisioned, Refused, Updated
-from tests.api.conftest import postgres_url
 from tests.contract.hosting_lab import HostingLab, hosting_lab
 
-__all__ = ["postgres_url"]
 pytestmark = pytest.mark.anyio
 
 

