@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import asyncpg
 import pytest
 import uvicorn
 from argon2 import PasswordHasher
@@ -140,7 +141,7 @@ def postgres_url() -> Iterator[str]:
             **identity,
         )
         try:
-            _accepts(folder / ".s.PGSQL.5432", server)
+            asyncio.run(_serves(folder, server))
             yield f"postgresql+asyncpg://gongfang@/postgres?host={folder}"
         finally:
             server.terminate()
@@ -149,14 +150,14 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _accepts(path: Path, server: subprocess.Popen[bytes]) -> None:
-    pause = threading.Event()
-    for _ in range(1000):
-        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
-            probe.connect(str(path))
+async def _serves(folder: Path, server: subprocess.Popen[bytes]) -> None:
+    """Returns once it answers a question: it takes connections before that, and refuses them while it starts up."""
+    for _ in range(1500):
+        with contextlib.suppress(OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+            await (await asyncpg.connect(user="gongfang", database="postgres", host=str(folder))).close()
             return
         assert server.poll() is None, "PostgreSQL has ended"
-        pause.wait(0.02)
+        await asyncio.sleep(0.02)
     raise AssertionError("PostgreSQL does not answer")
 
 
