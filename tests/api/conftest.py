@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx2
 import asyncpg
+import httpx2
 import pytest
 import uvicorn
 from argon2 import PasswordHasher
@@ -150,7 +150,7 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-async def _serves(folder: Path, server: subprocess.Popen[bytes]) -> None:
+async def _serves(folder: Path, server: subprocess.Popen[Any]) -> None:
     """Returns once it answers a question: it takes connections before that, and refuses them while it starts up."""
     for _ in range(1500):
         with contextlib.suppress(OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
