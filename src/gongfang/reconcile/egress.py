@@ -94,15 +94,21 @@ class Egress:
 async def start_in(runtime: Runtime, egress: Egress | None, space_id: str, spec: WorkloadSpec) -> None:
     """Starts a workload that may reach what its space's policy says; without policies (None), what a space begins with.
 
-    A policy may change between the look and the start, when nobody finds the workload yet: so it is looked at again.
-    The same holds for what its app (the label) is bound to.
+    A policy, and what its app (the label) is bound to, may change between the look and the start, when nobody finds the
+    workload yet: so it is looked at again until what was seen is what holds. Who changes it later finds the workload.
     """
     if egress is None:
         await runtime.start(spec)
         return
     app_id = spec.labels.get("app")
-    await runtime.start(replace(spec, network=await egress.network(space_id, spec.kind, app_id)))
-    await runtime.set_network(spec.id, await egress.network(space_id, spec.kind, app_id))
+    network = await egress.network(space_id, spec.kind, app_id)
+    await runtime.start(replace(spec, network=network))
+    while True:
+        await runtime.set_network(spec.id, network)  # also one that was started before
+        now = await egress.network(space_id, spec.kind, app_id)
+        if now == network:
+            return
+        network = now
 
 
 def _running(seen: Iterable[Observation]) -> list[Observation]:
