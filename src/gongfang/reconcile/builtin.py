@@ -5,6 +5,7 @@ came of it. So an answer that was lost costs nothing: the same request finds the
 """
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
@@ -77,7 +78,7 @@ class BuiltinBroker:
         self._by_id = {kind.offering().id: kind for kind in kinds}
         self._clock = clock
         self._owner = owner
-        self._blocks = range(ports.start, ports.stop - PORTS_EACH + 1, PORTS_EACH)
+        self.blocks = range(ports.start, ports.stop - PORTS_EACH + 1, PORTS_EACH)
         self._enforces = enforces
 
     async def catalog(self, etag: str | None = None) -> Catalog | None:
@@ -107,9 +108,9 @@ class BuiltinBroker:
                 taken = await ports_taken(tx)
             if row is not None:
                 return _provisioned_already(row, kind.name, plan.name, ask.parameters)
-            port = next((first for first in self._blocks if first not in taken), None)
+            port = self._place(ask.target.instance_id, taken)
             if port is None:
-                return _refused(422, Reason("service_ports_taken", {"count": len(self._blocks)}))
+                return _refused(422, Reason("service_ports_taken", {"count": len(self.blocks)}))
             operation = self._operation("provision")
             hosted = HostedInstance(
                 id=new_id("hst"),
@@ -132,6 +133,14 @@ class BuiltinBroker:
             except Conflict:
                 continue
             return Accepted(operation.id)
+
+    def _place(self, instance_id: str, taken: Container[int]) -> int | None:
+        """A block that no server has. In networks of their own the first one; on the machine's loopback, which other
+        platforms share, each begins to look elsewhere."""
+        blocks, start = self.blocks, 0
+        if not self._enforces("own_network") and blocks:
+            start = int.from_bytes(hashlib.sha256(instance_id.encode()).digest()[:8]) % len(blocks)
+        return next((first for first in (*blocks[start:], *blocks[:start]) if first not in taken), None)
 
     async def update(self, ask: Update) -> Answer:
         found = await self._asked(ask.target, "service_instance", "update", ask.parameters)
