@@ -111,6 +111,7 @@ def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app
     seen = client.services.status(service)
     assert seen.state == "running" and seen.host and seen.port, seen
 
+    assert "ready to accept connections" in platform.cli("services", "logs", service).stdout
     platform.cli("deploy", "--app", name, cwd=orders_app)
     assert page(platform, name, "/orders")[0] == 500  # bound to nothing yet
     with Load(platform.edge_port, platform.host(name)) as load:

@@ -5,8 +5,8 @@ came of it. So an answer that was lost costs nothing: the same request finds the
 """
 
 import asyncio
-import hashlib
 import secrets
+import socket
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Literal, cast
@@ -87,7 +87,9 @@ class BuiltinBroker:
     def _offering(self, kind: ServiceKind) -> CatalogOffering:
         lacks = sorted(name for name in kind.needs if not self._enforces(name))
         why = Reason("service_needs", {"what": ", ".join(lacks)}) if lacks else None
-        return replace(kind.offering(), unavailable=why)
+        offering = kind.offering()
+        metadata = {**offering.metadata, "variables": dict(kind.variables())}
+        return replace(offering, metadata=metadata, unavailable=why)
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -108,7 +110,7 @@ class BuiltinBroker:
                 taken = await ports_taken(tx)
             if row is not None:
                 return _provisioned_already(row, kind.name, plan.name, ask.parameters)
-            port = self._place(ask.target.instance_id, taken)
+            port = next((first for first in self.blocks if first not in taken and self._is_free(kind, first)), None)
             if port is None:
                 return _refused(422, Reason("service_ports_taken", {"count": len(self.blocks)}))
             operation = self._operation("provision")
@@ -134,13 +136,16 @@ class BuiltinBroker:
                 continue
             return Accepted(operation.id)
 
-    def _place(self, instance_id: str, taken: Container[int]) -> int | None:
-        """A block that no server has. In networks of their own the first one; on the machine's loopback, which other
-        platforms share, each begins to look elsewhere."""
-        blocks, start = self.blocks, 0
-        if not self._enforces("own_network") and blocks:
-            start = int.from_bytes(hashlib.sha256(instance_id.encode()).digest()[:8]) % len(blocks)
-        return next((first for first in (*blocks[start:], *blocks[:start]) if first not in taken), None)
+    def _is_free(self, kind: ServiceKind, first: int) -> bool:
+        """Where servers share the machine's ports, others have some of them: another platform's servers, above all."""
+        if self._enforces("own_network"):
+            return True
+        try:
+            for offset in kind.ports.values():
+                socket.create_server(("127.0.0.1", first + offset)).close()
+        except OSError:
+            return False
+        return True
 
     async def update(self, ask: Update) -> Answer:
         found = await self._asked(ask.target, "service_instance", "update", ask.parameters)

@@ -203,11 +203,12 @@ def _bind(p: BindingPicture) -> BindingDecision:  # noqa: PLR0911  (one answer a
         if p.broker is None or p.plan is None:
             return _give_up(p, Reason("service_plan_gone", {}))
         return BindingDecision(SendBinding(CallKind.bind, _until(p)), step="step_credentials")
-    if p.now >= call.until:
+    last = p.operation.deadline if p.operation is not None else call.until
+    if p.now >= last:
         return _give_up(p, p.binding.reason or Reason("deadline_passed", {}))
     due = _due(p, call)
     if due is not None:
-        return BindingDecision(wake_at=min(due, call.until))
+        return BindingDecision(wake_at=min(due, last))
     return BindingDecision(AskBinding() if call.accepted else SendBinding(CallKind.bind, call.until))
 
 
@@ -319,7 +320,7 @@ def _dropped(reason: Reason, *, orphan: bool) -> BindingOutcome:
 def _refused(p: BindingPicture, kind: CallKind, call: BrokerCall, answer: Refused, *, resent: bool) -> BindingOutcome:
     reason = refusal(answer)
     if answer.concurrency:
-        return BindingOutcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S)})
+        return BindingOutcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S), "reason": reason})
     if kind is CallKind.bind:
         return _dropped(reason, orphan=resent)  # what the same request has done before, nobody knows
     # Refused to undo it: nobody uses it any more, and it is asked again, ever more seldom.
