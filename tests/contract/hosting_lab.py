@@ -178,7 +178,7 @@ async def hosting_lab(
     )
 
     def make() -> HostedReconciler:
-        return HostedReconciler(database, runtime, WheelToolbox().ensure, kinds, clock, folder)
+        return HostedReconciler(database, runtime, WheelToolbox().ensure, kinds, clock, folder, broker.blocks)
 
     async with database.writing() as tx:
         for row in await tx.find(HostedInstance):

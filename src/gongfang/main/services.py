@@ -40,7 +40,7 @@ class ServiceParts:
         services = ServiceReconciler(database, brokers, clock)
         bindings = BindingReconciler(database, brokers, clock)
         orphans = OrphanReconciler(database, brokers, clock)
-        self.hosting = HostedReconciler(database, runtime, ensure, KINDS, clock, folder)
+        self.hosting = HostedReconciler(database, runtime, ensure, KINDS, clock, folder, self._builtin.blocks)
         self.workers: tuple[tuple[str, Handler, Keys], ...] = (
             ("hosted", self.hosting, self.hosting.unfinished),
             ("service", services, services.unfinished),

@@ -78,7 +78,7 @@ class BuiltinBroker:
         self._by_id = {kind.offering().id: kind for kind in kinds}
         self._clock = clock
         self._owner = owner
-        self._blocks = range(ports.start, ports.stop - PORTS_EACH + 1, PORTS_EACH)
+        self.blocks = range(ports.start, ports.stop - PORTS_EACH + 1, PORTS_EACH)
         self._enforces = enforces
 
     async def catalog(self, etag: str | None = None) -> Catalog | None:
@@ -110,9 +110,9 @@ class BuiltinBroker:
                 taken = await ports_taken(tx)
             if row is not None:
                 return _provisioned_already(row, kind.name, plan.name, ask.parameters)
-            port = next((first for first in self._blocks if first not in taken and self._is_free(kind, first)), None)
+            port = next((first for first in self.blocks if first not in taken and self._is_free(kind, first)), None)
             if port is None:
-                return _refused(422, Reason("service_ports_taken", {"count": len(self._blocks)}))
+                return _refused(422, Reason("service_ports_taken", {"count": len(self.blocks)}))
             operation = self._operation("provision")
             hosted = HostedInstance(
                 id=new_id("hst"),

@@ -2,7 +2,8 @@
 waits for it and tells the log of events. Where a wish changed while it was being done, what was done is noted and the
 wish stays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ import structlog
 
 from gongfang.brokers.kinds.interface import ServiceKind, Size, Wanted
 from gongfang.domain.clock import Clock
-from gongfang.domain.errors import Reason
+from gongfang.domain.errors import Conflict, Reason
 from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState, LastOperation
 from gongfang.domain.messages import words
 from gongfang.domain.services import BindingState, ServiceInstance
@@ -20,6 +21,7 @@ from gongfang.reconcile.exits import exit_reason
 from gongfang.reconcile.plans.hosting import HostedPicture, RecordEnd
 from gongfang.runtimes.interface import Observation
 from gongfang.state import Database, Writing
+from gongfang.state.service_queries import ports_taken
 
 log = structlog.get_logger()
 
@@ -32,6 +34,23 @@ class HostedRows:
     async def launching(self, row: HostedInstance, changes: Mapping[str, Any]) -> HostedInstance:
         async with self._database.writing() as tx:
             return await tx.update(HostedInstance, row.id, **changes) or row
+
+    async def moved(self, row: HostedInstance, ports: Sequence[int]) -> bool:
+        """To the next block that no server has, since something else on the machine listens in its own. Only one that
+        never came to be, of which nobody was told; False where it stays."""
+        if row.initialized or row.observed_generation > 0:
+            return False
+        async with self._database.reading() as tx:
+            taken = await ports_taken(tx)
+        beyond = [port for port in ports if port > row.port] + [port for port in ports if port < row.port]
+        port = next((port for port in beyond if port not in taken), None)
+        if port is None:
+            return False
+        with suppress(Conflict):  # another one was quicker: the next look finds the next one
+            async with self._database.writing() as tx:
+                await tx.update(HostedInstance, row.id, port=port)
+        log.info("a new server moves to another port", hosted=row.id, port=port, before=row.port)
+        return True
 
     async def adopted(self, row: HostedInstance, kind: ServiceKind, observed: Observation) -> None:
         """Writes where it is. Another address than before is another one in credentials, too."""

@@ -79,7 +79,8 @@ class _Seen:
 
 
 class HostedReconciler:
-    """A handler for `KeyedWorkers`. `folder`: where servers' data lie; `ensure`: fetches a tool of the toolbox."""
+    """A handler for `KeyedWorkers`. `folder`: where servers' data lie; `ensure`: fetches a tool of the toolbox.
+    `ports`: the first of each block; where another program has a new server's, it goes to the next."""
 
     def __init__(
         self,
@@ -89,8 +90,10 @@ class HostedReconciler:
         kinds: Sequence[ServiceKind],
         clock: Clock,
         folder: Path,
+        ports: Sequence[int] = (),
     ) -> None:
         self._database = database
+        self._ports = ports
         self._rows = HostedRows(database, clock)
         self._runtime = runtime
         self._ensure = ensure
@@ -270,6 +273,9 @@ class HostedReconciler:
             if error.code == "path_in_use":  # by one that has not ended yet
                 raise Unavailable("path_in_use", path=str(self._data(row))) from None
             await self._rows.broken(row, error.reason, self._again_at())
+        except Unavailable as error:
+            if error.code != "port_in_use" or not await self._rows.moved(row, self._ports):
+                raise
 
     def _again_at(self) -> datetime:
         return self._clock() + timedelta(seconds=_BROKEN_AGAIN_S)
