@@ -1,6 +1,7 @@
 """kill -9 of the control plane in the middle of what is done to databases: what was accepted ends, once, data and
 credentials are what they should be, and nothing is left over. As `test_kills.py`, whose lab this is."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -49,21 +50,24 @@ def _bound(lab: Lab) -> None:
     """With a row in it."""
     _created(lab)
     lab.platform.client.bindings.create(lab.app, lab.app, wait=60)
-    connection = Connection(_uri(lab))
-    connection.query("CREATE TABLE readings AS SELECT 7 AS value")
-    connection.close()
+    _asked(lab, "CREATE TABLE readings AS SELECT 7 AS value")
 
 
 def _uri(lab: Lab) -> str:
     return lab.platform.client.bindings.environment(lab.app, lab.app).environment["DATABASE_URL"]
 
 
-def _value(lab: Lab) -> list[Any]:
+def _asked(lab: Lab, *statements: str) -> list[Any]:
+    """The rows of them all, by the app's credentials of now."""
     connection = Connection(_uri(lab))
     try:
-        return connection.query("SELECT value FROM readings")
+        return [row for statement in statements for row in connection.query(statement)]
     finally:
         connection.close()
+
+
+def _value(lab: Lab) -> list[Any]:
+    return _asked(lab, "SELECT value FROM readings")
 
 
 def _create(lab: Lab, key: str) -> httpx2.Response | None:
@@ -88,11 +92,9 @@ def _running(lab: Lab) -> bool:
 
 def _can_ask(lab: Lab) -> bool:
     try:
-        connection = Connection(_uri(lab))
+        return _asked(lab, "SELECT 1") == [("1",)]
     except (ApiError, KeyError, OSError, PgError):
         return False
-    connection.close()
-    return True
 
 
 def _services(lab: Lab) -> int:
@@ -105,12 +107,9 @@ def _unbound(lab: Lab) -> bool:
 
 def _larger(lab: Lab) -> bool:
     try:
-        connection = Connection(_uri(lab))
-        found: list[Any] = [*connection.query("SHOW shared_buffers"), *connection.query("SELECT value FROM readings")]
-        connection.close()
+        return _asked(lab, "SHOW shared_buffers", "SELECT value FROM readings") == [("128MB",), ("7",)]
     except (PgError, OSError):  # it is just being started again
         return False
-    return found == [("128MB",), ("7",)]
 
 
 CALLS = {
@@ -206,7 +205,8 @@ def _kill_server(lab: Lab) -> None:
             found.append(int(path.parent.name))
     assert found
     for pid in found:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # they end with the first of them
+            os.kill(pid, signal.SIGKILL)
 
 
 def _is_ours(process: Path, lab: Lab) -> bool:
