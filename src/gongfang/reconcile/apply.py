@@ -100,7 +100,7 @@ class AppWriter:
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
-    async def add_instance(self, app: App, action: a.StartInstance) -> Instance:
+    async def add_instance(self, app: App, action: a.StartInstance, bound: str) -> Instance:
         instance = Instance(
             id=new_id("ins"),
             app_id=app.id,
@@ -111,6 +111,7 @@ class AppWriter:
             state=InstanceState.starting,
             created_at=self._clock(),
             restarts=action.restarts,
+            bound=bound,
         )
         async with self._database.writing() as tx:
             await tx.insert(instance)
@@ -130,6 +131,11 @@ class AppWriter:
                 host=endpoint.host if endpoint else None,
                 port=endpoint.port if endpoint else None,
             )
+
+    async def bound(self, instance: Instance, digest: str) -> None:
+        """It is about to be started with other bindings than there were when its row was made."""
+        async with self._database.writing() as tx:
+            await tx.update(Instance, instance.id, bound=digest)
 
     async def launch_failed(self, app: App, instance: Instance, what: str) -> None:
         reason = Reason("launch_failed", {"what": what})

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from gongfang.domain.attachments import Attachment, attachment
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Unavailable
 from gongfang.domain.policies import HttpsMode
@@ -43,6 +44,7 @@ from gongfang.reconcile.rows import AppRows, read_rows
 from gongfang.reconcile.workloads import PlatformFacts, instance_spec
 from gongfang.runtimes.interface import Phase, Runtime
 from gongfang.state import Database, Wake
+from gongfang.state.service_queries import bound_services
 
 log = structlog.get_logger()
 
@@ -199,18 +201,8 @@ class AppReconciler:
         return seen
 
     def _seen(self, rows: AppRows, ended: Mapping[str, Ended], *, edge_current: bool, **more: Any) -> _Seen:
-        target = rows.releases.get(rows.app.target_release_id or "")
-        picture = Picture(
-            app=rows.app,
-            now=self._clock(),
-            operations=rows.operations,
-            builds=rows.builds,
-            tasks=rows.tasks,
-            target=target,
-            current=rows.releases.get(rows.app.current_release_id or ""),
-            commands=rows.droplets[target.droplet_id].processes if target else {},
-            instances=rows.instances,
-            releases=rows.releases,
+        picture = rows.picture(
+            self._clock(),
             ended=ended,
             probed={i.id: what for i in rows.instances if (what := self._health.last_seen(i.id)) is not None},
             edge_current=edge_current,
@@ -283,7 +275,7 @@ class AppReconciler:
         app = seen.picture.app
         match action:
             case a.StartInstance():
-                instance = await self._writer.add_instance(app, action)
+                instance = await self._writer.add_instance(app, action, seen.picture.bound)
                 await self._launch(seen, instance)
                 return True
             case a.LaunchInstance(instance):
@@ -313,7 +305,8 @@ class AppReconciler:
         release = seen.picture.releases[instance.release_id]
         droplet = seen.droplets[release.droplet_id]
         domain = seen.domains[0].domain if seen.domains and instance.process == _ROUTED else None
-        spec = instance_spec(seen.picture.app, release, droplet, instance, self._facts, domain)
+        attached = await self._attached(instance)
+        spec = instance_spec(seen.picture.app, release, droplet, instance, self._facts, domain, attached)
         try:
             await start_in(self._runtime, self._egress, seen.picture.app.space_id, spec)
             observed = await self._runtime.observe(instance.id)
@@ -325,6 +318,15 @@ class AppReconciler:
         started = await self._writer.launched(instance, observed.endpoint, observed.started_at)
         if started is not None:
             self._health.watch(started, release.config.process(instance.process))
+
+    async def _attached(self, instance: Instance) -> Attachment:
+        """What it is given of services now, the row saying so before it starts. One that was started before a crash of
+        ours has what its row says: starting it again starts nothing."""
+        async with self._database.reading() as tx:
+            attached = attachment(await bound_services(tx, instance.app_id))
+        if attached.digest != instance.bound and (await self._runtime.observe(instance.id)).phase is Phase.unknown:
+            await self._writer.bound(instance, attached.digest)
+        return attached
 
     async def _stop(self, instance: Instance, grace_s: float, fault: object) -> bool:
         """Begins to stop it (in the background: the grace period may be long); its end wakes the app."""

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
 from gongfang.domain.values import APP_KINDS, App, Build, Domain, Droplet, Instance, Operation, Release, Task
+from gongfang.reconcile.plans.picture import Picture
 from gongfang.state import Reading
+from gongfang.state.service_queries import bound_of
 
 _T = TypeVar("_T")
 _ACTIVE = ("pending", "running")
@@ -26,6 +29,27 @@ class AppRows:
     tasks: Mapping[str, Task]
     releases: Mapping[str, Release]
     droplets: Mapping[str, Droplet]
+    bound: str = ""
+    bindings: int = 0
+
+    def picture(self, now: datetime, **more: Any) -> Picture:
+        """What rows alone tell."""
+        target = self.releases.get(self.app.target_release_id or "")
+        return Picture(
+            app=self.app,
+            now=now,
+            operations=self.operations,
+            builds=self.builds,
+            tasks=self.tasks,
+            target=target,
+            current=self.releases.get(self.app.current_release_id or ""),
+            commands=self.droplets[target.droplet_id].processes if target else {},
+            instances=self.instances,
+            releases=self.releases,
+            bound=self.bound,
+            bindings=self.bindings,
+            **more,
+        )
 
 
 async def read_rows(tx: Reading, app_ids: Sequence[str]) -> list[AppRows]:
@@ -41,6 +65,7 @@ async def read_rows(tx: Reading, app_ids: Sequence[str]) -> list[AppRows]:
     wanted = {app.id: _release_ids(app, instances[app.id], operations[app.id]) for app in apps}
     releases = await _by_id(tx, Release, (i for ids in wanted.values() for i in ids))
     droplets = await _by_id(tx, Droplet, (r.droplet_id for r in releases.values()))
+    bound = await bound_of(tx, [app.id for app in apps])
     found: list[AppRows] = []
     for app in apps:
         own = {i: releases[i] for i in wanted[app.id] if i in releases}
@@ -54,6 +79,8 @@ async def read_rows(tx: Reading, app_ids: Sequence[str]) -> list[AppRows]:
                 tasks={t.id: t for o in operations[app.id] if (t := tasks.get(o.params.get("task_id") or ""))},
                 releases=own,
                 droplets={r.droplet_id: droplets[r.droplet_id] for r in own.values() if r.droplet_id in droplets},
+                bound=bound[app.id].digest if app.id in bound else "",
+                bindings=bound[app.id].count if app.id in bound else 0,
             )
         )
     return found

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gongfang.domain.attachments import attachment
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Unavailable
 from gongfang.domain.values import DEFAULT_DISK_MB, App, Domain, Droplet, ExitInfo, Release, Task, TaskState
@@ -10,6 +11,7 @@ from gongfang.reconcile.exits import task_reason
 from gongfang.reconcile.workloads import PlatformFacts, task_spec
 from gongfang.runtimes.interface import Phase, Runtime
 from gongfang.state import Database, Writing
+from gongfang.state.service_queries import bound_services
 
 CANCEL_GRACE_S = 5.0
 KEPT_TASKS = 20  # ended tasks of an app that are kept with their output
@@ -66,11 +68,12 @@ class TaskReconciler:
             release = await tx.one(Release, task.release_id)
             droplet = await tx.one(Droplet, release.droplet_id) if release else None
             domains = await tx.find(Domain, app_id=task.app_id, limit=1)
+            attached = attachment(await bound_services(tx, task.app_id))
         if app is None or release is None or droplet is None:
             await self._end(task, Reason("nothing_to_run", {}), None)
             return
         domain = domains[0].domain if domains else None
-        spec = task_spec(app, release, droplet, task, self._facts, domain)
+        spec = task_spec(app, release, droplet, task, self._facts, domain, attached)
         try:
             await start_in(self._runtime, self._egress, app.space_id, spec)
         except Unavailable:

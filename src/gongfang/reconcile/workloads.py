@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gongfang.domain.attachments import Attachment
 from gongfang.domain.values import DEFAULT_DISK_MB, App, Droplet, Instance, Release, Task
 from gongfang.reconcile.shell import shell_command
 from gongfang.runtimes.interface import Limits, WorkloadKind, WorkloadSpec
@@ -34,12 +35,22 @@ def facts(app: App, release: Release, process: str, facts: PlatformFacts, url: s
     return told
 
 
-def _environment(droplet: Droplet, release: Release, told: Mapping[str, str]) -> dict[str, str]:
-    return {**droplet.environment, **release.config.environment, **told}
+def _environment(droplet: Droplet, release: Release, told: Mapping[str, str], attached: Attachment) -> dict[str, str]:
+    """What is further down wins: the build's, the bindings', the app's own, the platform's."""
+    return {**droplet.environment, **attached.variables, **release.config.environment, **told}
+
+
+_NONE = Attachment()
 
 
 def instance_spec(
-    app: App, release: Release, droplet: Droplet, instance: Instance, platform: PlatformFacts, domain: str | None
+    app: App,
+    release: Release,
+    droplet: Droplet,
+    instance: Instance,
+    platform: PlatformFacts,
+    domain: str | None,
+    attached: Attachment = _NONE,
 ) -> WorkloadSpec:
     config = release.config.process(instance.process)
     command = config.command or droplet.processes.get(instance.process, "")
@@ -53,7 +64,8 @@ def instance_spec(
         id=instance.id,
         kind=WorkloadKind.instance,
         command=shell_command(command),
-        environment=_environment(droplet, release, told),
+        environment=_environment(droplet, release, told, attached),
+        files=attached.files,
         workdir="/app",
         droplet=droplet.sha256,
         tools=droplet.tools,
@@ -64,7 +76,13 @@ def instance_spec(
 
 
 def task_spec(
-    app: App, release: Release, droplet: Droplet, task: Task, platform: PlatformFacts, domain: str | None
+    app: App,
+    release: Release,
+    droplet: Droplet,
+    task: Task,
+    platform: PlatformFacts,
+    domain: str | None,
+    attached: Attachment = _NONE,
 ) -> WorkloadSpec:
     told = facts(app, release, "task", platform, domain)
     told |= {"GONGFANG_TASK_ID": task.id, "GONGFANG_MEMORY_MB": str(task.memory_mb)}
@@ -72,7 +90,8 @@ def task_spec(
         id=task.id,
         kind=WorkloadKind.task,
         command=("/bin/sh", "-c", task.command),
-        environment=_environment(droplet, release, told),
+        environment=_environment(droplet, release, told, attached),
+        files=attached.files,
         workdir="/app",
         droplet=droplet.sha256,
         tools=droplet.tools,

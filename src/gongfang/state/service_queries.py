@@ -4,10 +4,10 @@ Bindings *count* for an app where they are ready, not deleting, and no successor
 of them is what an app's instances are compared with at every look, so it reads no sealed column.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import orjson
 from sqlalchemy import text
 
 from gongfang.domain.attachments import BoundService
@@ -97,7 +97,7 @@ async def bound_services(tx: Reading, app_id: str) -> list[BoundService]:
                 plan=plan.name if plan else None,
                 tags=(*(offering.tags if offering else ()), *instance.tags),
                 provider="gongfang" if broker is None or broker.id == BUILTIN else broker.name,
-                credentials=orjson.loads(binding.credentials or "{}"),
+                credentials=json.loads(binding.credentials or "{}"),
                 variables=binding.variables,
                 endpoints=binding.endpoints,
                 syslog_drain_url=binding.syslog_drain_url,

@@ -13,6 +13,7 @@ The rules, each a function of `operations` or `instances`:
 """
 
 from dataclasses import replace
+from datetime import timedelta
 
 from gongfang.domain.errors import Reason
 from gongfang.domain.values import AppState, InstanceState, OperationKind, OperationStatus
@@ -23,6 +24,7 @@ from gongfang.reconcile.plans.picture import Draft, Ended, Picture, enter_step
 
 __all__ = ["Ended", "Picture", "plan_app"]
 
+UNBOUND_LOOK_S = 1.0
 _ROLLING = (
     OperationKind.start,
     OperationKind.deploy,
@@ -55,6 +57,11 @@ def _destroy(p: Picture, draft: Draft) -> None:
     operation = next((o for o in reversed(p.operations) if o.kind is OperationKind.destroy), None)
     if operation is not None and operation.status is OperationStatus.pending:
         draft.add(a.BeginOperation(operation))
+    elif not p.live and p.bindings:
+        # A row that went with the app would be a user left in somebody's database.
+        if operation is not None:
+            enter_step(operation, "step_unbind", draft)
+        draft.wake(p.now + timedelta(seconds=UNBOUND_LOOK_S))
     elif not p.live:
         draft.add(a.RemoveApp(operation))
     elif operation is not None:

@@ -37,6 +37,7 @@ class Picture:
     the target's droplet. `ended`: by instance id. `in_flight`: of draining ones, None where the edge can't say.
     `probed`: what the last failed probe of a starting one saw.
     `edge_current`: the edge has acknowledged the instances as they are in `instances`.
+    `bound`: digest of the bindings that count now; `bindings`: how many there are, those that are being undone too.
     """
 
     app: App
@@ -54,6 +55,8 @@ class Picture:
     in_flight: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     probed: Mapping[str, str] = field(default_factory=dict[str, str])
     edge_current: bool = True
+    bound: str = ""
+    bindings: int = 0
 
     @property
     def started(self) -> bool:
@@ -76,7 +79,10 @@ class Picture:
         return sorted({*self.app.scale, *(i.process for i in self.live)})
 
     def is_new(self, instance: Instance) -> bool:
-        return self.target is not None and instance.release_id == self.target.id and instance.epoch == self.app.epoch
+        """Whether it is as it would be if it were started now."""
+        if self.target is None or instance.release_id != self.target.id:
+            return False
+        return instance.epoch == self.app.epoch and instance.bound == self.bound
 
     @property
     def held(self) -> bool:
