@@ -193,7 +193,7 @@ def _take_back(reason: Reason) -> dict[str, Any]:
 def _bind(p: BindingPicture) -> BindingDecision:  # noqa: PLR0911  (one answer a case)
     i, call = p.instance, p.binding.call
     if i is None or i.deleting or i.state is ServiceState.failed:
-        return _give_up(p, Reason("service_failed", {"name": i.name if i else "-"}))
+        return _give_up(p, Reason("service_failed", {"service": i.name if i else "-"}))
     if call is None:
         waiting = _waiting(p, i)
         if waiting is not None:
@@ -214,7 +214,7 @@ def _bind(p: BindingPicture) -> BindingDecision:  # noqa: PLR0911  (one answer a
 def _waiting(p: BindingPicture, i: ServiceInstance) -> BindingDecision | None:
     """The service is not there yet, or is being changed: its own plan wakes this one."""
     if i.state is ServiceState.broken:
-        return _give_up(p, Reason("service_unusable", {"name": i.name}))
+        return _give_up(p, Reason("service_unusable", {"service": i.name}))
     if i.state is ServiceState.ready and i.call is None:
         return None
     if p.now >= _until(p):
