@@ -39,7 +39,9 @@ SECTIONS = {
         "webhooks": Entry("webhooks:webhooks", "Send events to other systems", "将事件推送到其他系统"),
     },
     ("Services", "中间件"): {
-        "services": Entry("services:services", "Databases and other middleware for apps", "为应用提供数据库等中间件"),
+        "services": Entry(
+            "service_people:services", "Databases and other middleware for apps", "为应用提供数据库等中间件"
+        ),
         "bind": Entry("bindings:bind", "Bind a service to an app", "将服务绑定到应用"),
         "unbind": Entry("bindings:unbind", "Unbind a service from an app", "解除应用与服务的绑定"),
         "bindings": Entry("bindings:bindings", "What an app is bound to", "查看应用的服务绑定"),

@@ -83,6 +83,8 @@ async def bind(context: Context, app_ref: str, request: BindingRequest) -> tuple
         await find_app(tx, context, app_ref, Permission.service_write)
         seen = await find_service(tx, context, request.service_instance_id)
         plan = await tx.one(ServicePlan, seen.plan_id or "")
+    if parameters and seen.offering_id is None:
+        raise invalid_field("parameters", "user_provided_has_no", what="parameters")
     if parameters and plan is not None:
         await checked_parameters(plan, "service_binding", "create", parameters)
     async with context.database.writing() as tx:

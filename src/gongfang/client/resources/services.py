@@ -50,10 +50,12 @@ class Services(Resource):
         plan: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         tags: Sequence[str] | None = None,
+        credentials: Mapping[str, Any] | None = None,
         wait: float | None = None,
     ) -> ServiceWithOperation:
-        """5.4(2) 创建服务. Without a plan: the first of the catalogue; without a name: the service's own."""
-        body = given(service=service, name=name, plan=plan, parameters=parameters, tags=tags)
+        """5.4(2) 创建服务. Without a plan: the first of the catalogue; without a name: the service's own.
+        `credentials`: of the service `user-provided`, which somebody else runs."""
+        body = given(service=service, name=name, plan=plan, parameters=parameters, tags=tags, credentials=credentials)
         return self._post(f"/spaces/{part(space_id)}/service-instances", ServiceWithOperation, body, wait=wait)
 
     def list(
@@ -77,6 +79,20 @@ class Services(Resource):
 
     def get(self, service: str) -> ServiceInstanceOut:
         return self._get(f"/service-instances/{part(service)}", ServiceInstanceOut)
+
+    def change(
+        self,
+        service: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        credentials: Mapping[str, Any] | None = None,
+        if_match: str | None = None,
+    ) -> ServiceInstanceOut:
+        """`credentials`: of a user-provided one, as a whole; apps that are bound are replaced by such as have them."""
+        body = given(name=name, tags=tags, credentials=credentials)
+        answer = self._patch(f"/service-instances/{part(service)}", body, if_match=if_match)
+        return ServiceInstanceOut.model_validate(answer.data)
 
     def configure(
         self,

@@ -1,0 +1,176 @@
+"""Services that people run themselves, new credentials of a binding, and credentials for people.
+
+Nothing reconciles here but what a test hands to a reconciler itself.
+"""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from gongfang.brokers.memory import MemoryBroker
+from gongfang.domain.services import ServiceBinding, ServiceInstance
+from gongfang.reconcile.bindings import BindingReconciler
+from gongfang.reconcile.brokers import Brokers
+from gongfang.reconcile.services import ServiceReconciler
+from gongfang.state.service_queries import bound_of
+from tests.api.conftest import Api, World, new_name
+from tests.api.one_of_everything import OFFERING, Place, a_service
+from tests.api.test_services import app, faults, row, write
+
+SECRET = "hunter2-of-the-mes"
+
+
+@pytest.fixture(scope="module")
+def place(world: World) -> Place:
+    return Place(world)
+
+
+@pytest.fixture
+def ids(place: Place) -> dict[str, str]:
+    return {"tenant_id": place.tenant, "organization_id": place.organization, "space_id": place.space}
+
+
+def theirs(place: Place, status: int = 202, **body: Any) -> Any:
+    path = f"/spaces/{place.space}/service-instances"
+    whole = {"service": "user-provided", "credentials": {"uri": "mysql://mes.example.cn:3306/m", "password": SECRET}}
+    return place.admin.data("POST", path, status, json={**whole, **body})
+
+
+class Reconcilers:
+    """Those of services and bindings, without loops: `settle` is what the loops would do by and by."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        database, clock = world.services.database, world.clock
+        brokers = Brokers(MemoryBroker())
+        self._services = ServiceReconciler(database, brokers, clock)
+        self._bindings = BindingReconciler(database, brokers, clock)
+
+    def settle(self, instance_id: str) -> None:
+        async def work() -> None:
+            await self._services(instance_id)
+            async with self._world.services.database.reading() as tx:
+                bindings = await tx.find(ServiceBinding, service_instance_id=instance_id)
+            for binding in bindings:
+                await self._bindings(binding.id)
+
+        self._world.do(work())
+
+
+# --- user-provided ---------------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_else_runs_is_bound_like_any_other(place: Place, world: World, admin: Api) -> None:
+    reconcilers, one = Reconcilers(world), app(place)
+    made = theirs(place, name=(name := new_name("mes")), tags=["mysql"])
+    key = made["service_instance"]["id"]
+    assert (made["service_instance"]["service"], made["service_instance"]["plan"]) == ("user-provided", None)
+    admin.data("POST", f"/apps/{one}/bindings", 202, json={"service_instance_id": key})
+    reconcilers.settle(key)
+    assert admin.data("GET", f"/operations/{made['operation']['id']}")["status"] == "succeeded"
+    assert admin.data("GET", f"/service-instances/{key}")["state"] == "ready"
+    listed = admin.data("GET", f"/service-instances?service=user-provided&name={name}")["items"]
+    assert [i["id"] for i in listed] == [key]
+    status = admin.data("GET", f"/service-instances/{key}/status")
+    assert (status["host"], status["port"], status["state"]) == ("mes.example.cn", 3306, "ready")
+    given = admin.data("GET", f"/apps/{one}/services/{key}/environment")
+    assert given["environment"]["DATABASE_URL"] == "mysql://mes.example.cn:3306/m"
+    (told,) = orjson.loads(given["environment"]["VCAP_SERVICES"])["user-provided"]
+    assert told["credentials"]["password"] == SECRET and told["tags"] == ["mysql"]
+    assert f"/bindings/{name}/password" in given["files"]
+    assert admin.data("DELETE", f"/apps/{one}/bindings/{key}", 202)["operation"]["kind"] == "unbind"
+    reconcilers.settle(key)
+    admin.data("DELETE", f"/service-instances/{key}", 202)
+    reconcilers.settle(key)
+    assert admin.code("GET", f"/service-instances/{key}", 404) == "service_instance_not_found"
+
+
+def test_changed_credentials_make_instances_of_bound_apps_old(place: Place, world: World, admin: Api) -> None:
+    reconcilers, one = Reconcilers(world), app(place)
+    key = theirs(place)["service_instance"]["id"]
+    reconcilers.settle(key)
+    admin.data("POST", f"/apps/{one}/bindings", 202, json={"service_instance_id": key})
+    reconcilers.settle(key)
+
+    async def digest() -> str:
+        async with world.services.database.reading() as tx:
+            return (await bound_of(tx, [one]))[one].digest
+
+    before, path = world.do(digest()), f"/service-instances/{key}"
+    etag = admin.get(path).headers["etag"]
+    same = {"credentials": {"password": SECRET, "uri": "mysql://mes.example.cn:3306/m"}}
+    admin.data("PATCH", path, json=same)
+    admin.data("PATCH", path, json={"name": (name := new_name("s")), "tags": ["a", "a"]})
+    reconcilers.settle(key)
+    assert world.do(digest()) == before and admin.data("GET", path)["name"] == name
+    new = {"url": "postgresql://erp.example.cn/e", "password": "new-secret"}
+    admin.data("PATCH", path, json={"credentials": new}, headers={"if-match": etag})
+    assert admin.code("PATCH", path, 412, json={"credentials": new}, headers={"if-match": etag})
+    reconcilers.settle(key)
+    assert world.do(digest()) != before
+    given = admin.data("GET", f"/apps/{one}/services/{key}/environment")["environment"]
+    assert given["DATABASE_URL"] == new["url"]  # by the key that there is now
+    after = world.do(digest())
+    reconcilers.settle(key)
+    assert world.do(digest()) == after
+    told = admin.get("/events?limit=500").text + admin.get(path).text + admin.get("/service-instances?limit=500").text
+    assert SECRET not in told and "new-secret" not in told
+
+
+def test_a_key_that_a_variable_is_taken_from_stays(place: Place, admin: Api) -> None:
+    one = app(place)
+    key = theirs(place)["service_instance"]["id"]
+    body = {"service_instance_id": key, "variables": {"MES_PASSWORD": "password"}}
+    admin.data("POST", f"/apps/{one}/bindings", 202, json=body)
+    path = f"/service-instances/{key}"
+    assert admin.code("PATCH", path, 409, json={"credentials": {"uri": "x"}}) == "credential_in_use"
+    admin.data("PATCH", path, json={"credentials": {"password": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({"credentials": None}, "credentials"),
+        ({"credentials": {}}, "credentials"),
+        ({"credentials": [1]}, "credentials"),
+        ({"credentials": {"": 1}}, "credentials"),
+        ({"credentials": {"file": "x" * 70_000}}, "credentials"),
+        ({"plan": "small"}, "plan"),
+        ({"parameters": {"a": 1}}, "parameters"),
+        ({"service": OFFERING.name}, "credentials"),
+    ],
+)
+def test_what_cannot_be_said_of_them(place: Place, body: dict[str, Any], fault: str) -> None:
+    path = f"/spaces/{place.space}/service-instances"
+    whole = {"service": "user-provided", "credentials": {"uri": f"mysql://u:{SECRET}@h/m"}, **body}
+    answer = place.admin.post(path, json=whole)
+    assert answer.status_code == 422 and SECRET not in answer.text
+    assert answer.json()["details"][0]["field"].startswith(fault)
+
+
+def test_texts_and_numbers_that_are_no_json(place: Place) -> None:
+    path = f"/spaces/{place.space}/service-instances"
+    for value in (rb'"\ud800"', b"[" * 1500 + b"]" * 1500):
+        body = b'{"service": "user-provided", "credentials": {"a": %b}}' % value
+        answer = place.admin.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422), answer.text
+
+
+def test_what_cannot_be_changed(place: Place, world: World, ids: dict[str, str], admin: Api) -> None:
+    key, other = world.do(a_service(world, ids)), world.do(a_service(world, ids))
+    path = f"/service-instances/{key}"
+    assert faults(admin, "PATCH", path, json={}) == ["name"]
+    assert faults(admin, "PATCH", path, json={"credentials": {"uri": "x"}}) == ["credentials"]
+    assert faults(admin, "PATCH", path, json={"name": "Not a name"}) == ["name"]
+    assert faults(admin, "PATCH", path, json={"plan": "large"}) == ["plan"]
+    taken = row(world, ServiceInstance, other).name
+    assert admin.code("PATCH", path, 409, json={"name": taken}) == "service_name_taken"
+    mine = theirs(place)["service_instance"]["id"]
+    assert faults(admin, "PATCH", f"/service-instances/{mine}", json={"credentials": {}}) == ["credentials"]
+    configure = f"/service-instances/{mine}/configuration"
+    assert admin.code("POST", configure, 409, json={"plan": "large"}) == "service_not_configurable"
+    body = {"service_instance_id": mine, "parameters": {"a": 1}}
+    assert faults(admin, "POST", f"/apps/{app(place)}/bindings", json=body) == ["parameters"]
+    write(world, ServiceInstance, key, deleting=True)
+    assert admin.code("PATCH", path, 409, json={"tags": []}) == "service_being_deleted"
