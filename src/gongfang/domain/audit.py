@@ -51,6 +51,7 @@ _KINDS = {
     "pln": "service_plan",
     "hst": "hosted_instance",
     "hbn": "hosted_binding",
+    "srv": "hosted_server",
     "orp": "orphan",
     "sbk": "service_backup",
 }

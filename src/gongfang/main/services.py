@@ -9,6 +9,7 @@ from gongfang.reconcile.brokers import Brokers
 from gongfang.reconcile.builtin import BuiltinBroker, sync_catalog
 from gongfang.reconcile.hosting import HostedReconciler
 from gongfang.reconcile.loop import Handler, Keys
+from gongfang.reconcile.orphaned import OrphanReconciler
 from gongfang.reconcile.services import ServiceReconciler
 from gongfang.runtimes.interface import Runtime
 from gongfang.runtimes.tools import EnsureTool
@@ -39,11 +40,13 @@ class ServiceParts:
         brokers = Brokers(self._builtin)
         services = ServiceReconciler(database, brokers, clock)
         bindings = BindingReconciler(database, brokers, clock)
+        orphans = OrphanReconciler(database, brokers, clock)
         self.hosting = HostedReconciler(database, runtime, ensure, KINDS, clock, folder)
         self.workers: tuple[tuple[str, Handler, Keys], ...] = (
             ("hosted", self.hosting, self.hosting.unfinished),
             ("service", services, services.unfinished),
             ("binding", bindings, bindings.unfinished),
+            ("orphan", orphans, orphans.unfinished),
         )
 
     async def offer(self) -> None:

@@ -8,7 +8,7 @@ reach, whoever asked and however often; a runtime that knows it already does not
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from gongfang.domain.errors import Rejected
 from gongfang.domain.values import App
 from gongfang.runtimes.interface import Network, NetworkKind, Observation, Phase, Runtime, WorkloadKind, WorkloadSpec
 from gongfang.state import Database
-from gongfang.state.service_queries import bound_servers
+from gongfang.state.service_queries import bound_of, bound_servers
 
 RESOLVE_S = 5.0
 _BOUND_KINDS = (WorkloadKind.instance, WorkloadKind.task)
@@ -39,6 +39,9 @@ class Egress:
         async with self._database.reading() as tx:
             policy = await tx.one(EgressPolicy, space_id) or EgressPolicy(space_id)
             bound = await bound_servers(tx, app_id) if app_id and kind in _BOUND_KINDS else []
+        return await self._network(policy, kind, bound)
+
+    async def _network(self, policy: EgressPolicy, kind: WorkloadKind, bound: Sequence[tuple[str, int]]) -> Network:
         allow = policy.targets
         if kind is WorkloadKind.build:
             allow += await self._index_targets()
@@ -53,17 +56,21 @@ class Egress:
         return sorted({app.space_id for app in apps})
 
     async def __call__(self, space_id: str) -> float | None:
+        """A few questions for all of a space: most apps are bound to nothing."""
         running = _running(await self._runtime.list())
         async with self._database.reading() as tx:
             apps = {app.id for app in await tx.find(App, space_id=space_id)}
+            policy = await tx.one(EgressPolicy, space_id) or EgressPolicy(space_id)
+            found = sorted({app for seen in running if (app := seen.labels.get("app", "")) in apps})
+            bound = {app: await bound_servers(tx, app) for app in await bound_of(tx, found)}
         wanted: dict[tuple[WorkloadKind, str], Network] = {}
         for seen in running:
-            app_id = seen.labels.get("app")
-            if app_id not in apps or seen.kind is None:
+            app = seen.labels.get("app", "")
+            if app not in apps or seen.kind is None:
                 continue
-            of = (seen.kind, app_id)
+            of = (seen.kind, app if app in bound and seen.kind in _BOUND_KINDS else "")
             if of not in wanted:
-                wanted[of] = await self.network(space_id, *of)
+                wanted[of] = await self._network(policy, seen.kind, bound[app] if of[1] else ())
             try:
                 await self._runtime.set_network(seen.workload_id, wanted[of])
             except Rejected:  # of a release before: it has the machine's network until it is started anew

@@ -92,7 +92,10 @@ class MemoryKind:
         self._do("ready", "")
 
     async def prepare(self, server: Server) -> None:
+        """Leaves something in its data folder, as a real one does."""
         self._do("prepare", "")
+        if server.conf is not None:
+            (server.conf.parent / "data" / "pretended").touch()
         self.users.setdefault(str(server.admin["password"]), {})
 
     async def bind(self, server: Server, seed: Seed) -> None:

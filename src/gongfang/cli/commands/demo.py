@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gongfang.wire.models import AppOut
 
 APP = "demo-dashboard"
+SERVICE, DATABASE = "postgresql", "demo-orders"
 DOMAIN = "line3.demo.example"
 ICP = "京ICP备12345678号-1"
 PEOPLE = {
@@ -135,10 +136,10 @@ def _all_of_it(walk: Walk, folder: Path) -> None:
     walk.title(t("2. Operator 运维人员", "2. 运维人员"))
     app = _create(walk, operator)
     _bind_domain(walk, operator, app)
-    walk.coming("5.4(2)", t("applies for middleware", "申请中间件服务"))
+    walk.done("6 (2)", t("asks the service manager for a database", "向服务管理人员申请数据库"))
 
     walk.title(t("3. Service manager 服务管理人员", "3. 服务管理人员"))
-    walk.coming("5.4", t("creates a service, binds it to the app, watches it", "创建服务、绑定应用并监控服务"))
+    _serve(walk, people["service_manager"], app)
 
     walk.title(t("4. Operator 运维人员", "4. 运维人员"))
     _upload(walk, operator, app, folder)
@@ -207,6 +208,24 @@ def _bind_domain(walk: Walk, client: Client, app: AppOut) -> None:
             return
     client.domains.create(DOMAIN, icp_number=ICP, app_id=app.id)
     walk.done("5.1(11)", t("bound {0} with its filing {1}", "绑定域名 {0}，备案号 {1}").format(DOMAIN, ICP))
+
+
+def _serve(walk: Walk, client: Client, app: AppOut) -> None:
+    client.services.enable(app.organization_id, SERVICE)
+    walk.done("5.4(1)", t("brought {0} into the organisation", "将 {0} 接入组织").format(SERVICE))
+    found = client.services.list(space_id=app.space_id, name=DATABASE).all()
+    if not found:
+        made = client.services.create(app.space_id, SERVICE, name=DATABASE)
+        progress.check(client.operations.wait(made.operation.id))
+        found = [client.services.get(made.service_instance.id)]
+    walk.done("5.4(2)", t("the database {0} is there", "数据库 {0} 已就绪").format(DATABASE))
+    if not any(binding.service_instance_id == found[0].id for binding in client.bindings.list(app.id)):
+        progress.check(client.operations.wait(client.bindings.create(app.id, found[0].id).operation.id))
+    names = ", ".join(sorted(client.bindings.environment(app.id, found[0].id).environment))
+    walk.done("5.1(8)", t("bound it to the app, which gets {0}", "绑定到应用，应用获得 {0}").format(names))
+    seen = client.services.status(found[0].id)
+    text = t("it is {0} at {1}:{2}", "状态 {0}，地址 {1}:{2}").format(render.word(seen.state), seen.host, seen.port)
+    walk.done("5.4(6)", text)
 
 
 def _upload(walk: Walk, client: Client, app: AppOut, folder: Path) -> None:

@@ -51,7 +51,8 @@ WantedBy={target}
     "service",
     taught(
         "Print a systemd unit that starts the platform at boot and again whenever its control plane dies, with this "
-        "installation, GONGFANG_HOME, and the GONGFANG_ settings that are set now. Apps run on across restarts of it. Databases for apps are 'gongfang services'.",
+        "installation, GONGFANG_HOME, and the GONGFANG_ settings that are set now. Apps run on across restarts of it. "
+        "Databases for apps are 'gongfang services'.",
         "输出 systemd 单元：开机启动平台，控制面异常退出时自动重启；使用当前安装、GONGFANG_HOME 和 GONGFANG_ 变量。"
         "重启该单元不影响应用。应用的数据库等中间件见 gongfang services。",
         "gongfang service > /etc/systemd/system/gongfang.service",

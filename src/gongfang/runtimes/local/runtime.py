@@ -51,7 +51,7 @@ from gongfang.runtimes.local.processes import boot_id, gone, read_all, stat
 from gongfang.runtimes.local.records import Folder, Record
 from gongfang.runtimes.local.sandbox import FDS, Inside, Isolation
 from gongfang.runtimes.local.seccomp import own_filter
-from gongfang.runtimes.local.watch import DiskWatch
+from gongfang.runtimes.local.watch import COUNT_EVERY_S, COUNT_SERVER_EVERY_S, DiskWatch
 from gongfang.runtimes.local.workload import Workload, adopt
 from gongfang.runtimes.tools import EnsureDroplet, EnsureTool
 
@@ -309,8 +309,11 @@ class LocalRuntime:
         self._workloads[workload.id] = workload
         self._logs.add(workload.id, workload.log)
         record = workload.record
-        keeps_reserve = record.kind is WorkloadKind.build
-        self._watch_disks.add(record.id, record.watched, record.limits.disk_bytes, keeps_reserve=keeps_reserve)
+        self._watch_disks.add(
+            *(record.id, record.watched, record.limits.disk_bytes),
+            keeps_reserve=record.kind is WorkloadKind.build,
+            every_s=COUNT_SERVER_EVERY_S if record.kind is WorkloadKind.service else COUNT_EVERY_S,
+        )
         wall_s = workload.record.limits.wall_s
         if wall_s is not None:
             left = max(0.0, wall_s - workload.elapsed_s(self._clock()))

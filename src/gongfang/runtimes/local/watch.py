@@ -3,7 +3,8 @@
 That is: a build's folders, which are read when it has ended, and everything of a workload where it has no disk of its
 own. To count a tree takes a `stat` a file, to ask how much of the file system is in use takes one call. So that is
 asked four times a second, and the tree is counted only when the file system has lost as much room as the workload may
-still take (before that it can't be over), and else every few seconds. What is unlinked but still open escapes the
+still take (before that it can't be over), and else every few seconds, in case others give room back meanwhile; of a
+server that lives for months and has thousands of files, once a minute. What is unlinked but still open escapes the
 count, not the file system's own: a build is ended, too, when the machine's disk has no room left but its reserve.
 """
 
@@ -16,18 +17,21 @@ from pathlib import Path
 
 EVERY_S = 0.25
 RESERVE_BYTES = 384 << 20
-_COUNT_EVERY_S = 5.0
+COUNT_EVERY_S = 5.0
+COUNT_SERVER_EVERY_S = 60.0
 _BLOCK = 512
 _DEEPEST = 200
 
 
 @dataclass(slots=True)
 class Watched:
-    """`counted`: bytes at the last count, `None` before it. `used`: of the file system, at that moment."""
+    """`every_s`: it is counted at least so often. `counted`: bytes at the last count, `None` before it. `used`: of the
+    file system, at that moment."""
 
     folders: tuple[Path, ...]
     limit: int
     keeps_reserve: bool
+    every_s: float
     counted: int | None = None
     used: int = 0
     next_count: float = 0.0
@@ -42,10 +46,18 @@ class DiskWatch:
     _watched: dict[str, Watched] = field(default_factory=dict[str, Watched])
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def add(self, workload_id: str, folders: Sequence[str], limit: int | None, *, keeps_reserve: bool) -> None:
+    def add(
+        self,
+        workload_id: str,
+        folders: Sequence[str],
+        limit: int | None,
+        *,
+        keeps_reserve: bool,
+        every_s: float = COUNT_EVERY_S,
+    ) -> None:
         """Nothing to look at: nothing is watched."""
         if folders and limit is not None:
-            self._watched[workload_id] = Watched(tuple(map(Path, folders)), limit, keeps_reserve)
+            self._watched[workload_id] = Watched(tuple(map(Path, folders)), limit, keeps_reserve, every_s)
             self._changed.set()
 
     def drop(self, workload_id: str) -> None:
@@ -78,7 +90,7 @@ class DiskWatch:
         watched.counted = await asyncio.to_thread(count, watched.folders, watched.limit)
         watched.used = used
         # A tree that takes long to count is counted more seldom.
-        watched.next_count = loop.time() + _COUNT_EVERY_S + 20 * (loop.time() - began)
+        watched.next_count = loop.time() + watched.every_s + 20 * (loop.time() - began)
         return watched.counted > watched.limit
 
 
