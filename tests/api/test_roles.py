@@ -135,6 +135,7 @@ TABLE: dict[str, set[str]] = {
     "GET /apps/{app_id}/bindings/{service_instance_id}": READ,
     "DELETE /apps/{app_id}/bindings/{service_instance_id}": MANAGE,
     "GET /apps/{app_id}/services/{service_instance_id}/environment": READ,
+    "POST /apps/{app_id}/bindings/{service_instance_id}/rotate": MANAGE,
 }
 # What is the same for everybody, or shows each caller only their own (`test_lists_hold_only_what_may_be_read`), and the
 # stream of all events (`test_streams`).
@@ -204,6 +205,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "GET /apps/{app_id}/bindings": ("service:read",),
     "GET /apps/{app_id}/bindings/{service_instance_id}": ("service:read",),
     "GET /apps/{app_id}/services/{service_instance_id}/environment": ("service:read",),
+    "POST /apps/{app_id}/bindings/{service_instance_id}/rotate": ("service:write", "service:read"),
 }
 _STARTS = {
     "GET /apps": ("app:read",),
@@ -252,6 +254,7 @@ PASSED = {
     "POST /service-instances/{service_instance_id}/configuration": "service_changed_meanwhile",
     "POST /apps/{app_id}/bindings": "already_bound",
     "DELETE /apps/{app_id}/bindings/{service_instance_id}": "service_changed_meanwhile",
+    "POST /apps/{app_id}/bindings/{service_instance_id}/rotate": "service_changed_meanwhile",
     "POST /platform/gc": "not_here",  # the work is the whole platform's, which these tests do without
     "POST /platform/keys/rotate": "not_here",
 }

@@ -8,14 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
+from gongfang.brokers.interface import Refused
 from gongfang.brokers.memory import MemoryBroker
-from gongfang.domain.services import ServiceBinding, ServiceInstance
-from gongfang.reconcile.bindings import BindingReconciler
-from gongfang.reconcile.brokers import Brokers
-from gongfang.reconcile.services import ServiceReconciler
+from gongfang.domain.services import BindingState, ServiceBinding, ServiceInstance, ServicePlan, ServiceState
 from gongfang.state.service_queries import bound_of
 from tests.api.conftest import Api, World, new_name
 from tests.api.one_of_everything import OFFERING, Place, a_service
+from tests.api.service_labs import ServiceLab, service_lab
 from tests.api.test_services import app, faults, row, write
 
 SECRET = "hunter2-of-the-mes"
@@ -37,37 +36,29 @@ def theirs(place: Place, status: int = 202, **body: Any) -> Any:
     return place.admin.data("POST", path, status, json={**whole, **body})
 
 
-class Reconcilers:
-    """Those of services and bindings, without loops: `settle` is what the loops would do by and by."""
+@pytest.fixture
+def lab(world: World, admin: Api) -> ServiceLab:
+    return service_lab(world, admin, MemoryBroker())
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        database, clock = world.services.database, world.clock
-        brokers = Brokers(MemoryBroker())
-        self._services = ServiceReconciler(database, brokers, clock)
-        self._bindings = BindingReconciler(database, brokers, clock)
 
-    def settle(self, instance_id: str) -> None:
-        async def work() -> None:
-            await self._services(instance_id)
-            async with self._world.services.database.reading() as tx:
-                bindings = await tx.find(ServiceBinding, service_instance_id=instance_id)
-            for binding in bindings:
-                await self._bindings(binding.id)
-
-        self._world.do(work())
+def settle(lab: ServiceLab, key: str) -> None:
+    """What the loops would do by and by, of an instance and of what is bound to it."""
+    lab.settle(lab.services, key)
+    for _ in range(2):  # one that took over wakes the one before
+        for binding in lab.find(ServiceBinding, service_instance_id=key):
+            lab.settle(lab.bindings, binding.id)
 
 
 # --- user-provided ---------------------------------------------------------------------------------------------------
 
 
-def test_what_somebody_else_runs_is_bound_like_any_other(place: Place, world: World, admin: Api) -> None:
-    reconcilers, one = Reconcilers(world), app(place)
+def test_what_somebody_else_runs_is_bound_like_any_other(place: Place, lab: ServiceLab, admin: Api) -> None:
+    one = app(place)
     made = theirs(place, name=(name := new_name("mes")), tags=["mysql"])
     key = made["service_instance"]["id"]
     assert (made["service_instance"]["service"], made["service_instance"]["plan"]) == ("user-provided", None)
     admin.data("POST", f"/apps/{one}/bindings", 202, json={"service_instance_id": key})
-    reconcilers.settle(key)
+    settle(lab, key)
     assert admin.data("GET", f"/operations/{made['operation']['id']}")["status"] == "succeeded"
     assert admin.data("GET", f"/service-instances/{key}")["state"] == "ready"
     listed = admin.data("GET", f"/service-instances?service=user-provided&name={name}")["items"]
@@ -80,18 +71,20 @@ def test_what_somebody_else_runs_is_bound_like_any_other(place: Place, world: Wo
     assert told["credentials"]["password"] == SECRET and told["tags"] == ["mysql"]
     assert f"/bindings/{name}/password" in given["files"]
     assert admin.data("DELETE", f"/apps/{one}/bindings/{key}", 202)["operation"]["kind"] == "unbind"
-    reconcilers.settle(key)
+    settle(lab, key)
     admin.data("DELETE", f"/service-instances/{key}", 202)
-    reconcilers.settle(key)
+    settle(lab, key)
     assert admin.code("GET", f"/service-instances/{key}", 404) == "service_instance_not_found"
 
 
-def test_changed_credentials_make_instances_of_bound_apps_old(place: Place, world: World, admin: Api) -> None:
-    reconcilers, one = Reconcilers(world), app(place)
+def test_changed_credentials_make_instances_of_bound_apps_old(
+    place: Place, world: World, lab: ServiceLab, admin: Api
+) -> None:
+    one = app(place)
     key = theirs(place)["service_instance"]["id"]
-    reconcilers.settle(key)
+    settle(lab, key)
     admin.data("POST", f"/apps/{one}/bindings", 202, json={"service_instance_id": key})
-    reconcilers.settle(key)
+    settle(lab, key)
 
     async def digest() -> str:
         async with world.services.database.reading() as tx:
@@ -102,17 +95,17 @@ def test_changed_credentials_make_instances_of_bound_apps_old(place: Place, worl
     same = {"credentials": {"password": SECRET, "uri": "mysql://mes.example.cn:3306/m"}}
     admin.data("PATCH", path, json=same)
     admin.data("PATCH", path, json={"name": (name := new_name("s")), "tags": ["a", "a"]})
-    reconcilers.settle(key)
+    settle(lab, key)
     assert world.do(digest()) == before and admin.data("GET", path)["name"] == name
     new = {"url": "postgresql://erp.example.cn/e", "password": "new-secret"}
     admin.data("PATCH", path, json={"credentials": new}, headers={"if-match": etag})
     assert admin.code("PATCH", path, 412, json={"credentials": new}, headers={"if-match": etag})
-    reconcilers.settle(key)
+    settle(lab, key)
     assert world.do(digest()) != before
     given = admin.data("GET", f"/apps/{one}/services/{key}/environment")["environment"]
     assert given["DATABASE_URL"] == new["url"]  # by the key that there is now
     after = world.do(digest())
-    reconcilers.settle(key)
+    settle(lab, key)
     assert world.do(digest()) == after
     told = admin.get("/events?limit=500").text + admin.get(path).text + admin.get("/service-instances?limit=500").text
     assert SECRET not in told and "new-secret" not in told
@@ -174,3 +167,88 @@ def test_what_cannot_be_changed(place: Place, world: World, ids: dict[str, str],
     assert faults(admin, "POST", f"/apps/{app(place)}/bindings", json=body) == ["parameters"]
     write(world, ServiceInstance, key, deleting=True)
     assert admin.code("PATCH", path, 409, json={"tags": []}) == "service_being_deleted"
+
+
+# --- new credentials -------------------------------------------------------------------------------------------------
+
+
+def bound(lab: ServiceLab, **more: Any) -> tuple[str, str]:
+    """An app that is bound to an instance; their ids."""
+    one, key = lab.app(), lab.created()
+    lab.admin.data("POST", f"/apps/{one}/bindings", 202, json={"service_instance_id": key, **more})
+    settle(lab, key)
+    return one, key
+
+
+def password(lab: ServiceLab, one: str, key: str) -> str:
+    given = lab.admin.data("GET", f"/apps/{one}/services/{key}/environment")["environment"]
+    (told,) = orjson.loads(given["VCAP_SERVICES"])["pretend"]
+    return told["credentials"]["password"]
+
+
+def test_new_credentials_take_over_from_the_old_ones(lab: ServiceLab, admin: Api) -> None:
+    one, key = bound(lab, name="orders", variables={"ORDERS_URL": "uri"})
+    path = f"/apps/{one}/bindings/{key}"
+    old, before = admin.data("GET", path), password(lab, one, key)
+    made = admin.data("POST", f"{path}/rotate", 202)
+    new, operation = made["binding"], made["operation"]
+    assert new["id"] != old["id"] and (new["name"], new["state"]) == ("orders", "creating")
+    assert (operation["kind"], operation["app_id"], operation["binding_id"]) == ("rotate", one, new["id"])
+    assert password(lab, one, key) == before  # they hold until there are others
+    assert admin.data("GET", path)["id"] == old["id"]
+    assert admin.code("POST", f"{path}/rotate", 409) == "binding_busy"
+    etag = admin.get(path).headers["etag"]
+    settle(lab, key)
+    assert admin.data("GET", f"/operations/{operation['id']}")["status"] == "succeeded"
+    (held,) = admin.data("GET", f"/apps/{one}/bindings")["items"]
+    assert held["id"] == new["id"] and held["variables"] == {"ORDERS_URL": "uri"}
+    assert password(lab, one, key) not in (before, "")
+    assert list(lab.broker.instances[key].bindings) == [new["id"]]  # the old ones are revoked
+    assert admin.code("POST", f"{path}/rotate", 412, headers={"if-match": etag}) == "service_changed_meanwhile"
+    tags = {e["tag"] for e in admin.data("GET", "/events?limit=500")["items"] if e["object_id"] == new["id"]}
+    assert {"service:rotate:requested", "service:rotate:succeeded"} <= tags
+
+
+def test_refused_new_ones_leave_the_old_ones(lab: ServiceLab, admin: Api) -> None:
+    one, key = bound(lab)
+    before = password(lab, one, key)
+    lab.broker.script("bind", Refused(400, None, "no more users"), does=False)
+    made = admin.data("POST", f"/apps/{one}/bindings/{key}/rotate", 202)
+    settle(lab, key)
+    ended = admin.data("GET", f"/operations/{made['operation']['id']}")
+    assert ended["status"] == "failed" and "no more users" in ended["reason"]["message"]
+    assert [b["state"] for b in admin.data("GET", f"/apps/{one}/bindings")["items"]] == ["ready"]
+    assert password(lab, one, key) == before
+    admin.data("POST", f"/apps/{one}/bindings/{key}/rotate", 202)
+
+
+def test_unbinding_ends_both(lab: ServiceLab, admin: Api) -> None:
+    one, key = bound(lab)
+    made = admin.data("POST", f"/apps/{one}/bindings/{key}/rotate", 202)
+    gone = admin.data("DELETE", f"/apps/{one}/bindings/{key}", 202)["operation"]
+    assert {b["state"] for b in admin.data("GET", f"/apps/{one}/bindings")["items"]} == {"deleting"}
+    assert admin.data("GET", f"/operations/{made['operation']['id']}")["status"] == "cancelled"
+    assert admin.code("POST", f"/apps/{one}/bindings/{key}/rotate", 409) == "binding_not_ready"
+    settle(lab, key)
+    assert admin.data("GET", f"/apps/{one}/bindings")["items"] == []
+    lab.settle(lab.bindings, made["binding"]["id"])
+    lab.settle(lab.bindings, gone["binding_id"])
+    assert admin.data("GET", f"/operations/{gone['id']}")["status"] == "succeeded"
+    assert lab.broker.instances[key].bindings == {}
+
+
+def test_what_has_no_new_credentials_to_give(lab: ServiceLab, place: Place, admin: Api) -> None:
+    one = app(place)
+    mine = theirs(place)["service_instance"]["id"]
+    admin.data("POST", f"/apps/{one}/bindings", 202, json={"service_instance_id": mine})
+    assert admin.code("POST", f"/apps/{one}/bindings/{mine}/rotate", 409) == "credentials_not_rotatable"
+    assert admin.code("POST", f"/apps/{one}/bindings/nothing/rotate", 404) == "binding_not_found"
+    one, key = bound(lab)
+    lab.change(ServiceBinding, lab.find(ServiceBinding, app_id=one)[0].id, state=BindingState.creating)
+    assert admin.code("POST", f"/apps/{one}/bindings/{key}/rotate", 409) == "binding_not_ready"
+    one, key = bound(lab)
+    lab.change(ServiceInstance, key, state=ServiceState.broken)
+    assert admin.code("POST", f"/apps/{one}/bindings/{key}/rotate", 409) == "service_unusable"
+    lab.change(ServiceInstance, key, state=ServiceState.ready)
+    lab.change(ServicePlan, lab.plans[0].id, binding_rotatable=False)
+    assert admin.code("POST", f"/apps/{one}/bindings/{key}/rotate", 409) == "binding_not_rotatable"

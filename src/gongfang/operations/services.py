@@ -435,7 +435,8 @@ async def delete_service(
 async def _bound(tx: Reading, instance: ServiceInstance, bindings: list[ServiceBinding]) -> Conflict:
     from gongfang.operations.service_views import view_bindings
 
-    names = [view.app_name or view.binding.name for view in await view_bindings(tx, bindings)]
+    held = [b for b in bindings if b.predecessor_id is None]  # without new credentials that take over from others
+    names = [view.app_name or view.binding.name for view in await view_bindings(tx, held)]
     details = [FieldError("bindings", "service_bound_to", {"name": name}) for name in names[:20]]
     shown = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
     return Conflict("service_bound", details=details, service=instance.name, count=len(names), names=shown)

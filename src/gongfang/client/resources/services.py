@@ -155,6 +155,14 @@ class Bindings(Resource):
         answer = self._http.call("DELETE", path, wait=wait, if_match=if_match)
         return OnlyOperation.model_validate(answer.data).operation
 
+    def rotate(
+        self, app: str, service: str, *, wait: float | None = None, if_match: str | None = None
+    ) -> BindingWithOperation:
+        """New credentials, of a binding that takes over; the old ones end when the app runs with the new ones."""
+        path = f"/apps/{part(app)}/bindings/{part(service)}/rotate"
+        answer = self._http.call("POST", path, wait=wait, if_match=if_match)
+        return BindingWithOperation.model_validate(answer.data)
+
     def environment(self, app: str, service: str) -> BoundEnvironmentOut:
         """5.4(4) 获取环境变量: what the app gets of the binding."""
         return self._get(f"/apps/{part(app)}/services/{part(service)}/environment", BoundEnvironmentOut)

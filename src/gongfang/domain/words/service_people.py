@@ -34,5 +34,18 @@ register(
             "{app} takes its variable {variable} from the credential {key}; keep that key, or unbind the app first.",
             "应用 {app} 的变量 {variable} 取自凭据 {key}，请保留该键，或先解绑应用。",
         ),
+        "credentials_not_rotatable": (
+            "The credentials of {service} are not the platform's to change; give it new ones with "
+            "`PATCH /api/v1/service-instances/{service}`, and its apps get them.",
+            "{service} 的凭据不由平台管理；请通过 `PATCH /api/v1/service-instances/{service}` 提供新凭据，应用会随之更新。",
+        ),
+        "binding_not_rotatable": (
+            "The plan of {service} can't give new credentials beside the old ones; unbind {app} and bind it anew.",
+            "{service} 的套餐不支持在旧凭据有效期间签发新凭据；请将 {app} 解绑后重新绑定。",
+        ),
+        "binding_busy": (
+            "{app} is getting new credentials of {service} by the operation {operation}; wait for its end.",
+            "{app} 正在由操作 {operation} 更换 {service} 的凭据，请等待其结束。",
+        ),
     }
 )
