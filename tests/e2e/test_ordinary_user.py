@@ -12,6 +12,7 @@ import pytest
 from gongfang.toolbox import WheelToolbox
 from tests.e2e.conftest import Platform, fresh_home, write_version
 from tests.e2e.load import Load
+from tests.e2e.test_services import write_orders
 
 UID = 61_234
 TOOLS = ("bwrap-*", "envoy-*", "postgres-*")
@@ -84,3 +85,20 @@ def test_an_app_lives_as_it_does_under_root(theirs: Platform, hello: Path) -> No
     assert set(load.answers) == {"v1", "v2"}
     seen = theirs.cli("run", "demo", "--", f"id -u; ls {theirs.home} 2>&1 || true").stdout
     assert "No such file" in seen or "cannot access" in seen
+
+
+def test_a_database_is_bound_as_it_is_under_root(theirs: Platform) -> None:
+    """Without networks of their own, servers share the machine's: reached by whoever has the password."""
+    theirs.cli("services", "enable", "postgresql")
+    theirs.cli("services", "create", "postgresql", "orders")
+    mine = theirs.home.parent / "orders"
+    write_orders(mine)
+    for path in (mine, *mine.iterdir()):
+        os.chown(path, UID, UID)
+    theirs.cli("deploy", "--app", "orders", cwd=mine)
+    theirs.cli("bind", "orders", "orders")
+    assert theirs.get(theirs.host("orders"), "/make")[::2] == (200, b'[["eleven valves"]]')
+    assert theirs.get(theirs.host("orders"), "/bound")[0] == 200
+    theirs.cli("unbind", "orders", "orders")
+    assert theirs.get(theirs.host("orders"), "/orders")[0] == 500
+    theirs.cli("services", "delete", "orders", "--yes")

@@ -10,6 +10,7 @@ import pytest
 from gongfang.client import Client
 from gongfang.client.errors import ApiError
 from tests.e2e.conftest import Platform, fresh_home, running, wait_until
+from tests.e2e.load import Load
 
 APP = '''
 import json, os, signal, sys, threading
@@ -70,13 +71,16 @@ server.serve_forever()
 '''
 
 
-@pytest.fixture
-def orders_app(tmp_path: Path) -> Path:
-    folder = tmp_path / "orders"
+def write_orders(folder: Path) -> Path:
     folder.mkdir()
     (folder / "app.py").write_text(APP)
     shutil.copy(Path(__file__).with_name("pg_client.py"), folder)
     return folder
+
+
+@pytest.fixture
+def orders_app(tmp_path: Path) -> Path:
+    return write_orders(tmp_path / "orders")
 
 
 def page(platform: Platform, name: str, path: str) -> tuple[int, object]:
@@ -90,11 +94,6 @@ def refusal(client: Client, service: str) -> int:
     except ApiError as error:
         return error.status
     return 200
-
-
-def servers(platform: Platform) -> list[str]:
-    """Processes of databases below this home, beside the platform's own."""
-    return [words for words in platform.processes() if "/services/" in words]
 
 
 def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app: Path, name: str) -> None:
@@ -112,9 +111,12 @@ def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app
     seen = client.services.status(service)
     assert seen.state == "running" and seen.host and seen.port, seen
 
+    assert "ready to accept connections" in platform.cli("services", "logs", service).stdout
     platform.cli("deploy", "--app", name, cwd=orders_app)
     assert page(platform, name, "/orders")[0] == 500  # bound to nothing yet
-    platform.cli("bind", name, service, "--name", "orders")
+    with Load(platform.edge_port, platform.host(name)) as load:
+        platform.cli("bind", name, service, "--name", "orders")
+    assert load.failures == []
     bound = client.bindings.environment(name, service)
     assert not bound.masked and (bound.host, bound.port) == (seen.host, seen.port)
     assert page(platform, name, "/bound") == (
@@ -138,11 +140,13 @@ def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app
     wait_until(lambda: page(platform, name, "/orders") == (200, [["1", "eleven valves"]]))
 
     begun = time.monotonic()
-    operation = client.bindings.delete(name, service)
-    wait_until(lambda: page(platform, name, "/orders")[0] == 500, timeout=10)
-    took = time.monotonic() - begun
-    assert page(platform, name, "/") == (200, "the page lives")
-    assert client.operations.wait(operation.id, 60).status == "succeeded"
+    with Load(platform.edge_port, platform.host(name)) as load:
+        operation = client.bindings.delete(name, service)
+        wait_until(lambda: page(platform, name, "/orders")[0] == 500, timeout=10)
+        took = time.monotonic() - begun
+        assert page(platform, name, "/") == (200, "the page lives")
+        assert client.operations.wait(operation.id, 60).status == "succeeded"
+    assert load.failures == []
     assert page(platform, name, "/bound")[1] == {"uri": None, "file": None, "vcap": {}}
     assert client.bindings.list(name).all() == []
 

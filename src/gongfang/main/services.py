@@ -7,12 +7,11 @@ from gongfang.domain.clock import Clock
 from gongfang.reconcile.bindings import BindingReconciler
 from gongfang.reconcile.brokers import Brokers
 from gongfang.reconcile.builtin import BuiltinBroker, sync_catalog
-from gongfang.reconcile.hosting import HostedReconciler
+from gongfang.reconcile.hosting import EnsureTool, HostedReconciler
 from gongfang.reconcile.loop import Handler, Keys
 from gongfang.reconcile.orphaned import OrphanReconciler
 from gongfang.reconcile.services import ServiceReconciler
 from gongfang.runtimes.interface import Runtime
-from gongfang.runtimes.tools import EnsureTool
 from gongfang.state import Database
 
 
