@@ -13,7 +13,7 @@ from gongfang.brokers.memory import MemoryBroker
 from gongfang.domain.services import BindingState, ServiceBinding, ServiceInstance, ServicePlan, ServiceState
 from gongfang.state.service_queries import bound_of
 from tests.api.conftest import Api, World, new_name
-from tests.api.one_of_everything import OFFERING, Place, a_service
+from tests.api.one_of_everything import OFFERING, UNBINDABLE, Place, a_key, a_service
 from tests.api.service_labs import ServiceLab, service_lab
 from tests.api.test_services import app, faults, row, write
 
@@ -252,3 +252,76 @@ def test_what_has_no_new_credentials_to_give(lab: ServiceLab, place: Place, admi
     lab.change(ServiceInstance, key, state=ServiceState.ready)
     lab.change(ServicePlan, lab.plans[0].id, binding_rotatable=False)
     assert admin.code("POST", f"/apps/{one}/bindings/{key}/rotate", 409) == "binding_not_rotatable"
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_has_a_key(lab: ServiceLab, admin: Api) -> None:
+    key = lab.created()
+    path = f"/service-instances/{key}/keys"
+    made = admin.data("POST", path, 202, json={"name": "wang-li"})
+    one, operation = made["key"], made["operation"]
+    assert (one["name"], one["state"], one["credentials"]) == ("wang-li", "creating", None)
+    assert (operation["kind"], operation["app_id"], operation["binding_id"]) == ("bind", None, one["id"])
+    assert admin.code("POST", path, 409, json={"name": "wang-li"}) == "key_name_taken"
+    assert admin.data("GET", f"/service-keys/{one['id']}")["credentials"] is None
+    settle(lab, key)
+    assert admin.data("GET", f"/operations/{operation['id']}")["status"] == "succeeded"
+    secret = admin.data("GET", f"/service-keys/{one['id']}")["credentials"]["password"]
+    assert secret == f"secret-of-{one['id']}"
+    (listed,) = admin.data("GET", path)["items"]
+    assert listed["id"] == one["id"] and listed["credentials"] is None
+    refused = admin.request("DELETE", f"/service-instances/{key}").json()
+    assert refused["code"] == "service_bound" and "wang-li" in refused["message"]
+    gone = admin.data("DELETE", f"/service-keys/{one['id']}", 202)["operation"]
+    assert admin.data("DELETE", f"/service-keys/{one['id']}", 202)["operation"]["id"] == gone["id"]
+    assert admin.data("GET", f"/service-keys/{one['id']}")["credentials"] is None
+    assert admin.code("POST", path, 409, json={"name": "wang-li"}) == "key_name_taken"  # until it is revoked
+    settle(lab, key)
+    assert lab.broker.instances[key].bindings == {}
+    lab.settle(lab.bindings, one["id"])
+    assert admin.data("GET", f"/operations/{gone['id']}")["status"] == "succeeded"
+    assert admin.code("GET", f"/service-keys/{one['id']}", 404) == "service_key_not_found"
+    again = admin.data("POST", path, 202, json={"name": "wang-li"})["key"]
+    assert again["id"] != one["id"]
+    told = admin.get("/events?limit=500")
+    tags = {e["tag"] for e in told.json()["data"]["items"] if e["object_id"] == one["id"]}
+    assert {"service:key:create", "service:key:delete", "service:bind:succeeded"} <= tags
+    assert secret not in told.text
+
+
+def test_who_may_see_a_key(place: Place, world: World, ids: dict[str, str], admin: Api) -> None:
+    instance = world.do(a_service(world, ids, app=(one := app(place))))
+    key = world.do(a_key(world, instance))
+    for role in ("administrator", "service_manager"):
+        assert "key-secret" in place.clients[role].get(f"/service-keys/{key}").text, role
+    for role in ("developer", "operator", "supervisor"):
+        seen = place.clients[role].get(f"/service-keys/{key}")
+        assert seen.status_code == 200 and "key-secret" not in seen.text, role
+    for elsewhere in ("keys", "bindings", "status"):
+        assert "key-secret" not in admin.get(f"/service-instances/{instance}/{elsewhere}").text
+    assert place.outsider.code("GET", f"/service-keys/{key}", 404) == "service_key_not_found"
+    (binding,) = admin.data("GET", f"/apps/{one}/bindings")["items"]  # an app's is no key
+    assert admin.code("GET", f"/service-keys/{binding['id']}", 404) == "service_key_not_found"
+    assert admin.code("DELETE", f"/service-keys/{binding['id']}", 404) == "service_key_not_found"
+
+
+def test_what_has_no_keys(place: Place, world: World, ids: dict[str, str], admin: Api) -> None:
+    path = "/service-instances/{}/keys"
+    mine = theirs(place)["service_instance"]["id"]
+    assert admin.code("POST", path.format(mine), 409, json={"name": "k"}) == "key_of_user_provided"
+    key = world.do(a_service(world, ids))
+    for wrong in (
+        {},
+        {"name": "Wang Li"},
+        {"name": 7},
+        {"name": "k", "parameters": {"lines": 0}},
+        {"name": "k", "a": 1},
+    ):
+        assert faults(admin, "POST", path.format(key), json=wrong)
+    other = world.do(a_service(world, ids, offering_id=UNBINDABLE.id, plan_id="pln_archivesmall"))
+    assert admin.code("POST", path.format(other), 409, json={"name": "k"}) == "service_not_bindable"
+    write(world, ServiceInstance, key, state=ServiceState.failed)
+    assert admin.code("POST", path.format(key), 409, json={"name": "k"}) == "service_failed"
+    assert admin.code("POST", path.format("none-such"), 404, json={"name": "k"}) == "service_instance_not_found"

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gongfang.client import Client
 from gongfang.client.errors import ApiError
 from tests.e2e.conftest import Platform, fresh_home, running, wait_until
 from tests.e2e.load import Load
+from tests.e2e.pg_client import Connection, PgError
 
 APP = '''
 import json, os, signal, sys, threading
@@ -156,12 +158,53 @@ def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app
     assert page(platform, name, "/make") == (200, [["eleven valves"]])
     assert page(platform, name, "/orders") == (200, [["2", "eleven valves"]])
 
+    new_credentials(platform, name, service)
+    a_key(platform, service)
+
     platform.cli("services", "delete", service, "--force", "--yes")
     assert refusal(client, service) == 404
     assert service not in platform.cli("services").stdout
     wait_until(lambda: page(platform, name, "/bound")[1] == {"uri": None, "file": None, "vcap": {}})
     assert not [p for p in (platform.home / "services").glob("*") if made.id in p.name]
     print(f"a query failed {took:.2f} s after unbinding was asked for")
+
+
+def is_refused(url: str) -> bool:
+    """Of a user of the database, from this machine."""
+    try:
+        Connection(url).close()
+    except (PgError, OSError):
+        return True
+    return False
+
+
+def new_credentials(platform: Platform, name: str, service: str) -> None:
+    """The app never misses a request meanwhile, and then nobody gets in with the old ones."""
+    before = platform.client.bindings.environment(name, service).environment["DATABASE_URL"]
+    assert not is_refused(before)
+    with Load(platform.edge_port, platform.host(name)) as load:
+        platform.cli("rotate", name, service)
+    assert load.failures == []
+    after = platform.client.bindings.environment(name, service).environment["DATABASE_URL"]
+    status, given = page(platform, name, "/bound")
+    assert status == 200 and isinstance(given, dict) and given["uri"] == given["file"] == after != before
+    assert page(platform, name, "/orders") == (200, [["2", "eleven valves"]])
+    wait_until(lambda: is_refused(before))
+    assert len(platform.client.bindings.list(name).all()) == 1
+
+
+def a_key(platform: Platform, service: str) -> None:
+    """A person looks at the app's rows with credentials that are no app's, until they are revoked."""
+    made = platform.json("services", "keys", "create", service, "wang-li")
+    url = made["credentials"]["uri"]
+    with closing(Connection(url)) as person:
+        assert person.query("SELECT count(*) FROM orders") == [("2",)]
+        assert "wang-li" in platform.cli("services", "keys", service).stdout
+        assert url in platform.cli("services", "keys", "show", service, "wang-li").stdout
+        platform.cli("services", "keys", "delete", service, "wang-li")
+        with pytest.raises((PgError, OSError)):
+            person.query("SELECT 1")
+    assert is_refused(url)
 
 
 def test_what_is_asked_for_wrongly_is_told_in_words(platform: Platform, name: str) -> None:

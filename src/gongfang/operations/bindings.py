@@ -50,6 +50,7 @@ __all__ = [
     "let_go",
     "list_bindings",
     "list_service_bindings",
+    "require_bindable",
     "rotate",
     "show_binding",
     "unbind",
@@ -92,7 +93,8 @@ async def bind(context: Context, app_ref: str, request: BindingRequest) -> tuple
         app = await lock_app(tx, context, app_ref, Permission.service_write)
         instance = await lock_service(tx, context, seen.id, Permission.service_read)
         context.trace.app, context.trace.place = app, app.place
-        await _require_bindable(tx, app, instance)
+        _require_same_space(app, instance)
+        await require_bindable(tx, instance)
         others = await tx.find(ServiceBinding, app_id=app.id, deleting=False)
         name = request.name or instance.name
         _require_free(app, instance, others, name, variables)
@@ -163,10 +165,14 @@ async def _tell(
     )
 
 
-async def _require_bindable(tx: Reading, app: App, instance: ServiceInstance) -> None:
-    name = instance.name
+def _require_same_space(app: App, instance: ServiceInstance) -> None:
     if instance.space_id != app.space_id:
-        raise Conflict("service_elsewhere", service=name, app=app.name)
+        raise Conflict("service_elsewhere", service=instance.name, app=app.name)
+
+
+async def require_bindable(tx: Reading, instance: ServiceInstance) -> None:
+    """Raises `Conflict` (`service_failed`, `service_unusable`, `service_not_bindable`)."""
+    name = instance.name
     if instance.state is ServiceState.failed:
         raise Conflict("service_failed", service=name)
     if instance.state is ServiceState.broken:
@@ -331,7 +337,7 @@ async def _require_rotatable(tx: Reading, app: App, instance: ServiceInstance, b
         active = await tx.find(Operation, binding_id=successor.id, status=_ACTIVE, limit=1)
         operation = active[0].id if active else "-"
         raise Conflict("binding_busy", service=instance.name, app=app.name, operation=operation)
-    await _require_bindable(tx, app, instance)
+    await require_bindable(tx, instance)
     plan = await tx.one(ServicePlan, instance.plan_id or "")
     if plan is None or not plan.binding_rotatable:
         raise Conflict("binding_not_rotatable", service=instance.name, app=app.name)

@@ -1,18 +1,30 @@
-"""`gongfang services user-provided`, `services change`: what is said of services by people."""
+"""`gongfang services user-provided`, `change`, `keys`: what people say of services, and what they get of them."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gongfang.cli.commands.services import finished, no_wait_option, service_argument, services, space_id, values
+from gongfang.cli import render
+from gongfang.cli.commands.services import (
+    finished,
+    no_wait_option,
+    parameter_option,
+    service_argument,
+    services,
+    space_id,
+    values,
+)
 from gongfang.cli.errors import Failed
-from gongfang.cli.framework import command
+from gongfang.cli.framework import command, group
 from gongfang.cli.progress import finish
 from gongfang.cli.session import Session
 from gongfang.cli.text import t, taught
+
+if TYPE_CHECKING:
+    from gongfang.wire.services import KeyOut
 
 __all__ = ["services"]
 
@@ -134,3 +146,109 @@ def change(
         raise click.UsageError(t("say what to change, e.g. --name", "请指定要修改的内容，例如 --name"))
     found = session.client.services.change(service, name=name, tags=list(tags) or None, credentials=given)
     session.show(found, lambda: session.note(t("{0} was changed", "已修改 {0}").format(found.name)))
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+keys = group(
+    "keys",
+    taught(
+        "Credentials of a service for people, and for programs outside of the platform: a user of the database that is "
+        "no app's. The address is one of this machine; from elsewhere it takes a tunnel (ssh -L).",
+        "供人员或平台外程序使用的服务凭据：不属于任何应用的独立账号。地址为本机地址，远程访问需用隧道（ssh -L）。",
+        "gongfang services keys orders",
+        "gongfang services keys create orders wang-li",
+        "gongfang services keys show orders wang-li",
+        "gongfang services keys delete orders wang-li",
+    ),
+    default="list",
+)
+services.add_command(keys)
+key_argument = click.argument("key", metavar="KEY")
+
+
+def _key_id(session: Session, service: str, key: str) -> str:
+    """Of a key's name; an id is one already."""
+    found = session.client.services.keys(service).all()
+    for one in found:
+        if key in (one.name, one.id):
+            return one.id
+    known = ", ".join(one.name for one in found) or "-"
+    words = t("{0} has no key {1}", "{0} 没有密钥 {1}").format(service, key)
+    raise Failed(words, hint=t("it has: {0}", "已有：{0}").format(known))
+
+
+@command("list", t("List a service's keys.", "列出服务的密钥。"), into=keys)
+@service_argument
+def list_keys(session: Session, service: str) -> None:
+    found = session.client.services.keys(service).all()
+    columns = (t("NAME", "名称"), t("STATE", "状态"), t("CREATED", "创建时间"), t("BY", "操作人"))
+    rows = ((k.name, render.word(k.state), render.when(k.created_at), k.created_by or "") for k in found)
+    session.show(found, lambda: render.table(columns, rows, t("no key yet", "还没有密钥")))
+
+
+@command(
+    "create",
+    taught(
+        "Make a key and show its credentials.",
+        "创建密钥并显示其凭据。",
+        "gongfang services keys create orders wang-li",
+    ),
+    into=keys,
+)
+@service_argument
+@click.argument("name")
+@parameter_option
+@no_wait_option
+def create_key(session: Session, service: str, name: str, parameters: tuple[str, ...], no_wait: bool) -> None:
+    answer = session.client.services.create_key(service, name, parameters=values(parameters))
+    operation = finish(session, answer.operation, wait=not no_wait)
+    if no_wait:
+        session.show(operation, lambda: None)
+        return
+    _shown(session, session.client.services.key(answer.key.id))
+
+
+@command(
+    "show",
+    taught(
+        "Show a key with its credentials, where your role may change services.",
+        "显示密钥及其凭据（需服务管理权限）。",
+        "gongfang services keys show orders wang-li",
+        'psql "$(gongfang services keys show orders wang-li --json | jq -r .credentials.uri)"',
+    ),
+    into=keys,
+)
+@service_argument
+@key_argument
+def show_key(session: Session, service: str, key: str) -> None:
+    _shown(session, session.client.services.key(_key_id(session, service, key)))
+
+
+def _shown(session: Session, found: KeyOut) -> None:
+    def people() -> None:
+        given = found.credentials or {}
+        texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in given.items()}
+        render.facts(((t("name", "名称"), found.name), (t("state", "状态"), render.word(found.state)), *texts.items()))
+        if found.credentials is None and found.state == "ready":
+            session.note(t("credentials are hidden from your role", "当前角色无权查看凭据"))
+
+    session.show(found, people)
+
+
+@command(
+    "delete",
+    taught(
+        "Delete a key: its credentials and connections end.",
+        "删除密钥：其凭据与连接随即失效。",
+        "gongfang services keys delete orders wang-li",
+    ),
+    into=keys,
+)
+@service_argument
+@key_argument
+@no_wait_option
+def delete_key(session: Session, service: str, key: str, no_wait: bool) -> None:
+    operation = session.client.services.delete_key(_key_id(session, service, key))
+    operation = finish(session, operation, wait=not no_wait)
+    session.show(operation, lambda: None if no_wait else session.note(t("{0} is gone", "已删除 {0}").format(key)))

@@ -12,6 +12,8 @@ from gongfang.wire.services import (
     BindingWithOperation,
     BoundEnvironmentOut,
     CatalogueOut,
+    KeyOut,
+    KeyWithOperation,
     ServiceInstanceOut,
     ServiceOut,
     ServiceStatusOut,
@@ -127,6 +129,26 @@ class Services(Resource):
         """Of its server, since that was started last; with `follow`, as it comes."""
         path = f"/service-instances/{part(service)}/log"
         return (logs.follow if follow else logs.read)(self._http, path, {"tail": tail})
+
+    # --- keys ---
+
+    def create_key(
+        self, service: str, name: str, *, parameters: Mapping[str, Any] | None = None, wait: float | None = None
+    ) -> KeyWithOperation:
+        """Credentials for a person; `key` shows them when the operation has ended."""
+        path = f"/service-instances/{part(service)}/keys"
+        return self._post(path, KeyWithOperation, given(name=name, parameters=parameters), wait=wait)
+
+    def keys(self, service: str, *, page_size: int | None = None) -> Pages[KeyOut]:
+        return self._list(f"/service-instances/{part(service)}/keys", KeyOut, page_size=page_size)
+
+    def key(self, key_id: str) -> KeyOut:
+        """With its credentials, where you may change services."""
+        return self._get(f"/service-keys/{part(key_id)}", KeyOut)
+
+    def delete_key(self, key_id: str, *, wait: float | None = None) -> OperationOut:
+        answer = self._http.call("DELETE", f"/service-keys/{part(key_id)}", wait=wait)
+        return OnlyOperation.model_validate(answer.data).operation
 
     def bindings(self, service: str, *, page_size: int | None = None) -> Pages[BindingOut]:
         return self._list(f"/service-instances/{part(service)}/bindings", BindingOut, page_size=page_size)

@@ -47,5 +47,23 @@ register(
             "{app} is getting new credentials of {service} by the operation {operation}; wait for its end.",
             "{app} 正在由操作 {operation} 更换 {service} 的凭据，请等待其结束。",
         ),
+        # keys
+        "key_name_taken": (
+            "{service} has a key {name} already, or one that is still being revoked; choose another name.",
+            "{service} 已有密钥 {name}，或同名密钥仍在撤销中；请更换名称。",
+        ),
+        "too_many_keys": (
+            "{service} has {limit} keys, which is the most that a service may have; delete those that nobody needs.",
+            "{service} 已有 {limit} 个密钥，达到上限；请删除不再需要的密钥。",
+        ),
+        "key_of_user_provided": (
+            "{service} is run by somebody else, who gives its credentials; the platform can make no keys of it.",
+            "{service} 由他人运行并提供凭据，平台无法为其创建密钥。",
+        ),
+        "service_key_not_found": (
+            "There is no service key {key} that you may see; `GET /api/v1/service-instances/{{service_instance_id}}/keys` "
+            "lists those of a service.",
+            "没有您可见的服务密钥 {key}，可通过 `GET /api/v1/service-instances/{{service_instance_id}}/keys` 查看。",
+        ),
     }
 )
