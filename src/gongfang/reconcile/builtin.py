@@ -6,6 +6,7 @@ came of it. So an answer that was lost costs nothing: the same request finds the
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Literal, cast
@@ -109,7 +110,7 @@ class BuiltinBroker:
                 taken = await ports_taken(tx)
             if row is not None:
                 return _provisioned_already(row, kind.name, plan.name, ask.parameters)
-            port = next((first for first in self._blocks if first not in taken), None)
+            port = next((first for first in self._blocks if first not in taken and self._is_free(kind, first)), None)
             if port is None:
                 return _refused(422, Reason("service_ports_taken", {"count": len(self._blocks)}))
             operation = self._operation("provision")
@@ -134,6 +135,17 @@ class BuiltinBroker:
             except Conflict:
                 continue
             return Accepted(operation.id)
+
+    def _is_free(self, kind: ServiceKind, first: int) -> bool:
+        """Where servers share the machine's ports, others have some of them: another platform's servers, above all."""
+        if self._enforces("own_network"):
+            return True
+        try:
+            for offset in kind.ports.values():
+                socket.create_server(("127.0.0.1", first + offset)).close()
+        except OSError:
+            return False
+        return True
 
     async def update(self, ask: Update) -> Answer:
         found = await self._asked(ask.target, "service_instance", "update", ask.parameters)

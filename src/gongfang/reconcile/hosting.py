@@ -25,6 +25,7 @@ from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
 from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState
 from gongfang.domain.ids import new_id
 from gongfang.reconcile.exits import LAST_BYTES, last_lines
+from gongfang.reconcile.hosted_figures import ServiceFigures, figures_of
 from gongfang.reconcile.hosted_rows import HostedRows, seen_of, wanted
 from gongfang.reconcile.plans import hosting as plan
 from gongfang.runtimes.interface import (
@@ -52,21 +53,6 @@ PROBING_S = 2.0  # of one look, after which others get their turn
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
 _GENERATION = "generation"  # the label that says what a workload was started for
 _BROKEN_AGAIN_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFigures:
-    """What a server is seen to take; None: not known (yet)."""
-
-    cores: float | None
-    cpu_seconds: float | None
-    limit_cores: float | None
-    memory_bytes: int | None
-    memory_limit_bytes: int | None
-    storage_bytes: int | None
-    storage_limit_bytes: int | None
-    connections: int | None
-    most_connections: int | None
 
 
 @dataclass
@@ -398,21 +384,8 @@ class HostedReconciler:
         known.misses = 0
         usage = await self._runtime.usage(row.workload_id)
         at = asyncio.get_running_loop().time()
-        cores = None
-        if usage is not None and known.usage is not None and at > known.usage[0]:
-            cores = max(0.0, (usage.cpu_s - known.usage[1].cpu_s) / (at - known.usage[0]))
+        known.figures = figures_of(told, size, at, usage, known.usage)
         known.usage = None if usage is None else (at, usage)
-        known.figures = ServiceFigures(
-            cores=cores,
-            cpu_seconds=usage.cpu_s if usage else None,
-            limit_cores=size.cpu,
-            memory_bytes=usage.memory_bytes if usage else None,
-            memory_limit_bytes=size.memory_mb * MB,
-            storage_bytes=told.storage_bytes,
-            storage_limit_bytes=size.storage_mb * MB,
-            connections=told.connections,
-            most_connections=size.connections,
-        )
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

@@ -327,7 +327,7 @@ def _dropped(reason: Reason, *, orphan: bool) -> BindingOutcome:
 def _refused(p: BindingPicture, kind: CallKind, call: BrokerCall, answer: Refused, *, resent: bool) -> BindingOutcome:
     reason = refusal(answer)
     if answer.concurrency:
-        return BindingOutcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S)})
+        return BindingOutcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S), "reason": reason})
     if kind is CallKind.bind:
         return _dropped(reason, orphan=resent)  # what the same request has done before, nobody knows
     # Refused to undo it: nobody uses it any more, and it is asked again, ever more seldom.

@@ -356,7 +356,8 @@ def _refused(p: ServicePicture, kind: CallKind, call: BrokerCall, answer: Refuse
     """A refusal has done nothing; what the same request has done before, nobody knows."""
     reason = refusal(answer)
     if answer.concurrency:
-        return Outcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S), "state": BUSY[kind]})
+        again = _later(p, call, answer.retry_after or CONCURRENCY_S)
+        return Outcome({"call": again, "state": BUSY[kind], "reason": reason})
     match kind:
         case CallKind.provision:
             return _never(p, reason, orphan=resent)
