@@ -11,7 +11,7 @@ import pytest
 from gongfang.brokers.interface import Refused
 from gongfang.brokers.memory import MemoryBroker
 from gongfang.domain.services import BindingState, ServiceBinding, ServiceInstance, ServicePlan, ServiceState
-from gongfang.state.service_queries import bound_of
+from gongfang.state.service_queries import bound_of, bound_servers
 from tests.api.conftest import Api, World, new_name
 from tests.api.one_of_everything import OFFERING, UNBINDABLE, Place, a_key, a_service
 from tests.api.service_labs import ServiceLab, service_lab
@@ -52,7 +52,9 @@ def settle(lab: ServiceLab, key: str) -> None:
 # --- user-provided ---------------------------------------------------------------------------------------------------
 
 
-def test_what_somebody_else_runs_is_bound_like_any_other(place: Place, lab: ServiceLab, admin: Api) -> None:
+def test_what_somebody_else_runs_is_bound_like_any_other(
+    place: Place, world: World, lab: ServiceLab, admin: Api
+) -> None:
     one = app(place)
     made = theirs(place, name=(name := new_name("mes")), tags=["mysql"])
     key = made["service_instance"]["id"]
@@ -70,6 +72,13 @@ def test_what_somebody_else_runs_is_bound_like_any_other(place: Place, lab: Serv
     (told,) = orjson.loads(given["environment"]["VCAP_SERVICES"])["user-provided"]
     assert told["credentials"]["password"] == SECRET and told["tags"] == ["mysql"]
     assert f"/bindings/{name}/password" in given["files"]
+
+    async def opened() -> list[tuple[str, int]]:
+        async with world.services.database.reading() as tx:
+            return await bound_servers(tx, one)
+
+    assert world.do(opened()) == []  # whatever address they hold
+    assert lab.find(ServiceBinding, app_id=one)[0].endpoints == ()
     assert admin.data("DELETE", f"/apps/{one}/bindings/{key}", 202)["operation"]["kind"] == "unbind"
     settle(lab, key)
     admin.data("DELETE", f"/service-instances/{key}", 202)

@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 from gongfang.domain.services import BindingState, ServiceBinding
-from gongfang.domain.values import InstanceState, OperationKind
+from gongfang.domain.values import InstanceState, OperationKind, OperationStatus
 from gongfang.reconcile.plans.bindings import BindingDecision, BindingPicture, SettleBinding, decide_binding
+from gongfang.reconcile.plans.operations import MAX_CRASHES
 from gongfang.reconcile.plans.picture import Picture
 from tests.unit.reconcile.test_app_plan import START, operation, running
 
@@ -53,3 +54,17 @@ def test_an_instance_that_leaves_keeps_the_old_ones_to_its_end() -> None:
 def test_a_first_binding_waits_for_no_one_that_leaves() -> None:
     decision = decided(with_one_leaving(), successor(predecessor_id=None))
     assert isinstance(decision.action, SettleBinding) and not decision.action.outcome.take_over
+
+
+def test_an_app_that_does_not_come_up_keeps_the_old_ones() -> None:
+    app = running(1).picture
+    ends = (START + timedelta(seconds=n) for n in range(1, MAX_CRASHES + 1))
+    crashed = tuple(
+        replace(app.instances[0], id=f"ins_{end.second}", state=InstanceState.crashed, bound="new", ended_at=end)
+        for end in ends
+    )
+    decision = decided(replace(app, bound="new", instances=(*app.instances, *crashed)))
+    assert isinstance(decision.action, SettleBinding)
+    outcome = decision.action.outcome
+    assert outcome.end is not None and outcome.end[0] is OperationStatus.failed
+    assert outcome.changes["deleting"] and not outcome.take_over
