@@ -235,3 +235,21 @@ def test_a_destroyed_app_lets_go_of_what_it_was_bound_to(platform: Platform, nam
     assert client.services.get(f"{name}-db").bindings == []
     platform.cli("services", "delete", f"{name}-db", "--yes")
     assert refusal(client, f"{name}-db") == 404
+
+
+def test_what_somebody_else_runs_is_known_by_its_credentials(platform: Platform, tmp_path: Path, name: str) -> None:
+    wrong, mes = tmp_path / "wrong.json", tmp_path / "mes.json"
+    wrong.write_text("[1]")
+    refused = platform.cli("services", "user-provided", name, "--file", str(wrong), check=False)
+    assert refused.returncode != 0 and "JSON object" in refused.stderr
+    mes.write_text('{"uri": "mqtt://mes.example.cn:1883", "token": "hunter2"}')
+    platform.cli("services", "user-provided", name, "--file", str(mes), "--credential", "line=3")
+    status = platform.client.services.status(name)
+    assert (status.host, status.port, status.state) == ("mes.example.cn", 1883, "ready")
+    platform.cli("services", "change", name, "--credential", "uri=mqtt://mes.example.cn:8883", "--tag", "mqtt")
+    status = platform.client.services.status(name)
+    assert (status.host, status.port) == ("mes.example.cn", 8883)
+    shown = platform.cli("services", "show", name, "--json").stdout
+    assert "mqtt" in shown and "hunter2" not in shown and "mes.example.cn" not in shown
+    platform.cli("services", "delete", name, "--yes")
+    assert refusal(platform.client, name) == 404
