@@ -27,6 +27,7 @@ SERVICES = (
     "/organizations/{organization_id}/services",
     "/spaces/{space_id}/service-instances",
     "/service-instances/{service_instance_id}/configuration",
+    "/service-instances/{service_instance_id}/keys",
     "/apps/{app_id}/bindings",
 )
 ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
@@ -201,6 +202,35 @@ async def _bound(tx: Writing, world: World, instance: ServiceInstance, app: str)
         await tx.insert(value)
 
 
+async def a_key(world: World, instance_id: str) -> str:
+    """A person's key of a service instance, as reconcilers would have made it by now; its id."""
+    now = world.clock()
+    async with world.services.database.writing() as tx:
+        instance = await tx.one(ServiceInstance, instance_id)
+        assert instance is not None
+        key = ServiceBinding(
+            id=new_id("bnd"),
+            service_instance_id=instance.id,
+            app_id=None,
+            tenant_id=instance.tenant_id,
+            organization_id=instance.organization_id,
+            space_id=instance.space_id,
+            name=new_name("k"),
+            variables={},
+            variables_given=False,
+            parameters=None,
+            predecessor_id=None,
+            deleting=False,
+            created_at=now,
+            created_by=None,
+            state=BindingState.ready,
+            sent=True,
+            credentials=orjson.dumps({"uri": "postgresql://b_2:key-secret@127.0.0.1:16000/app"}).decode(),
+        )
+        await tx.insert(key)
+    return key.id
+
+
 async def _free_port(tx: Writing) -> int:
     return max(await ports_taken(tx), default=15996) + 4
 
@@ -252,6 +282,7 @@ class Place:
         return {
             "service_id": service,
             "service_instance_id": instance,
+            "key_id": self.world.do(a_key(self.world, instance)),
             "app_id": app["id"],
             "number": "1",
             "build_id": built[0],
@@ -287,6 +318,7 @@ class Place:
             "/organizations/{organization_id}/services": {"name": UNBINDABLE.name},
             "/spaces/{space_id}/service-instances": {"service": OFFERING.name, "name": new_name("s")},
             "/service-instances/{service_instance_id}/configuration": {"plan": "large"},
+            "/service-instances/{service_instance_id}/keys": {"name": new_name("k")},
             "/apps/{app_id}/bindings": {"service_instance_id": ids["service_instance_id"]},
         }
         return own[endpoint.removeprefix("POST ")]

@@ -33,7 +33,7 @@ from gongfang.domain.values import (
 )
 from gongfang.operations.access import issue
 from tests.api.conftest import Api, World, new_name
-from tests.api.one_of_everything import OFFERING, a_service, some_services
+from tests.api.one_of_everything import OFFERING, a_key, a_service, some_services
 from tests.tls_papers import authority
 
 ROLES = ("developer", "operator", "service_manager", "supervisor", "administrator")
@@ -125,6 +125,7 @@ TABLE: dict[str, set[str]] = {
     "DELETE /organizations/{organization_id}/services/{service_id}": MANAGE,
     "POST /spaces/{space_id}/service-instances": MANAGE,
     "GET /service-instances/{service_instance_id}": READ,
+    "PATCH /service-instances/{service_instance_id}": MANAGE,
     "DELETE /service-instances/{service_instance_id}": MANAGE,
     "POST /service-instances/{service_instance_id}/configuration": MANAGE,
     "GET /service-instances/{service_instance_id}/status": READ,
@@ -135,6 +136,11 @@ TABLE: dict[str, set[str]] = {
     "GET /apps/{app_id}/bindings/{service_instance_id}": READ,
     "DELETE /apps/{app_id}/bindings/{service_instance_id}": MANAGE,
     "GET /apps/{app_id}/services/{service_instance_id}/environment": READ,
+    "POST /apps/{app_id}/bindings/{service_instance_id}/rotate": MANAGE,
+    "POST /service-instances/{service_instance_id}/keys": MANAGE,
+    "GET /service-instances/{service_instance_id}/keys": READ,
+    "GET /service-keys/{key_id}": READ,
+    "DELETE /service-keys/{key_id}": MANAGE,
 }
 # What is the same for everybody, or shows each caller only their own (`test_lists_hold_only_what_may_be_read`), and the
 # stream of all events (`test_streams`).
@@ -205,6 +211,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "GET /apps/{app_id}/bindings": ("service:read",),
     "GET /apps/{app_id}/bindings/{service_instance_id}": ("service:read",),
     "GET /apps/{app_id}/services/{service_instance_id}/environment": ("service:read",),
+    "POST /apps/{app_id}/bindings/{service_instance_id}/rotate": ("service:write", "service:read"),
 }
 _STARTS = {
     "GET /apps": ("app:read",),
@@ -214,7 +221,10 @@ _STARTS = {
     "POST /apps": ("app:operate",),
     "POST /operations": ("app:operate",),
     "GET /service-instances": ("service:read",),
+    "GET /service-keys": ("service:read",),
+    "DELETE /service-keys": ("service:write",),
     "POST /service-instances": ("service:write",),
+    "PATCH /service-instances": ("service:write",),
     "DELETE /service-instances": ("service:write",),
     "GET /tenants": ("tree:read",),
     "GET /organizations": ("tree:read",),
@@ -247,10 +257,12 @@ PASSED = {
     "DELETE /apps/{app_id}": "changed_meanwhile",
     "PATCH /apps/{app_id}/environment": "changed_meanwhile",
     "DELETE /organizations/{organization_id}/services/{service_id}": "service_in_use",
+    "PATCH /service-instances/{service_instance_id}": "service_changed_meanwhile",
     "DELETE /service-instances/{service_instance_id}": "service_changed_meanwhile",
     "POST /service-instances/{service_instance_id}/configuration": "service_changed_meanwhile",
     "POST /apps/{app_id}/bindings": "already_bound",
     "DELETE /apps/{app_id}/bindings/{service_instance_id}": "service_changed_meanwhile",
+    "POST /apps/{app_id}/bindings/{service_instance_id}/rotate": "service_changed_meanwhile",
     "POST /platform/gc": "not_here",  # the work is the whole platform's, which these tests do without
     "POST /platform/keys/rotate": "not_here",
 }
@@ -380,6 +392,7 @@ class Place:
             "POST /organizations/{organization_id}/services": {"name": OFFERING.name},
             "POST /spaces/{space_id}/service-instances": {"service": OFFERING.name, "name": new_name("s")},
             "POST /service-instances/{service_instance_id}/configuration": {"plan": "large"},
+            "POST /service-instances/{service_instance_id}/keys": {"name": new_name("k")},
             "POST /apps/{app_id}/bindings": {"service_instance_id": ids["service_instance_id"]},
             "POST /apps": {"name": new_name("a"), "space_id": ids["space_id"], "type": "worker"},
             "PATCH /apps/{app_id}/environment": {"variables": {"A": "b"}},
@@ -490,6 +503,7 @@ def place(world: World) -> Place:
     path = f"/organizations/{organization}/services"
     ids["service_id"] = admin.data("POST", path, 201, json={"name": OFFERING.name})["id"]
     ids["service_instance_id"] = world.do(a_service(world, ids, app=app["id"]))
+    ids["key_id"] = world.do(a_key(world, ids["service_instance_id"]))
     return Place(world, admin, ids, others)
 
 
@@ -524,6 +538,7 @@ def _as(refusal: int, endpoint: str, status: int, code: str) -> bool:
 
 
 _NOUNS = (
+    "service_key",
     "service_instance",
     "certificate",
     "webhook",

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gongfang.client import Client
 from gongfang.client.errors import ApiError
 from tests.e2e.conftest import Platform, wait_until
 from tests.e2e.load import Load
+from tests.e2e.pg_client import Connection, PgError
 
 APP = '''
 import json, os, signal, sys, threading
@@ -156,12 +158,53 @@ def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app
     assert page(platform, name, "/make") == (200, [["eleven valves"]])
     assert page(platform, name, "/orders") == (200, [["2", "eleven valves"]])
 
+    new_credentials(platform, name, service)
+    a_key(platform, service)
+
     platform.cli("services", "delete", service, "--force", "--yes")
     assert refusal(client, service) == 404
     assert service not in platform.cli("services").stdout
     wait_until(lambda: page(platform, name, "/bound")[1] == {"uri": None, "file": None, "vcap": {}})
     assert not [p for p in (platform.home / "services").glob("*") if made.id in p.name]
     print(f"a query failed {took:.2f} s after unbinding was asked for")
+
+
+def is_refused(url: str) -> bool:
+    """Of a user of the database, from this machine."""
+    try:
+        Connection(url).close()
+    except (PgError, OSError):
+        return True
+    return False
+
+
+def new_credentials(platform: Platform, name: str, service: str) -> None:
+    """The app never misses a request meanwhile, and then nobody gets in with the old ones."""
+    before = platform.client.bindings.environment(name, service).environment["DATABASE_URL"]
+    assert not is_refused(before)
+    with Load(platform.edge_port, platform.host(name)) as load:
+        platform.cli("rotate", name, service)
+    assert load.failures == []
+    after = platform.client.bindings.environment(name, service).environment["DATABASE_URL"]
+    status, given = page(platform, name, "/bound")
+    assert status == 200 and isinstance(given, dict) and given["uri"] == given["file"] == after != before
+    assert page(platform, name, "/orders") == (200, [["2", "eleven valves"]])
+    wait_until(lambda: is_refused(before))
+    assert len(platform.client.bindings.list(name).all()) == 1
+
+
+def a_key(platform: Platform, service: str) -> None:
+    """A person looks at the app's rows with credentials that are no app's, until they are revoked."""
+    made = platform.json("services", "keys", "create", service, "wang-li")
+    url = made["credentials"]["uri"]
+    with closing(Connection(url)) as person:
+        assert person.query("SELECT count(*) FROM orders") == [("2",)]
+        assert "wang-li" in platform.cli("services", "keys", service).stdout
+        assert url in platform.cli("services", "keys", "show", service, "wang-li").stdout
+        platform.cli("services", "keys", "delete", service, "wang-li")
+        with pytest.raises((PgError, OSError)):
+            person.query("SELECT 1")
+    assert is_refused(url)
 
 
 def test_what_is_asked_for_wrongly_is_told_in_words(platform: Platform, name: str) -> None:
@@ -192,3 +235,21 @@ def test_a_destroyed_app_lets_go_of_what_it_was_bound_to(platform: Platform, nam
     assert client.services.get(f"{name}-db").bindings == []
     platform.cli("services", "delete", f"{name}-db", "--yes")
     assert refusal(client, f"{name}-db") == 404
+
+
+def test_what_somebody_else_runs_is_known_by_its_credentials(platform: Platform, tmp_path: Path, name: str) -> None:
+    wrong, mes = tmp_path / "wrong.json", tmp_path / "mes.json"
+    wrong.write_text("[1]")
+    refused = platform.cli("services", "user-provided", name, "--file", str(wrong), check=False)
+    assert refused.returncode != 0 and "JSON object" in refused.stderr
+    mes.write_text('{"uri": "mqtt://mes.example.cn:1883", "token": "hunter2"}')
+    platform.cli("services", "user-provided", name, "--file", str(mes), "--credential", "line=3")
+    status = platform.client.services.status(name)
+    assert (status.host, status.port, status.state) == ("mes.example.cn", 1883, "ready")
+    platform.cli("services", "change", name, "--credential", "uri=mqtt://mes.example.cn:8883", "--tag", "mqtt")
+    status = platform.client.services.status(name)
+    assert (status.host, status.port) == ("mes.example.cn", 8883)
+    shown = platform.cli("services", "show", name, "--json").stdout
+    assert "mqtt" in shown and "hunter2" not in shown and "mes.example.cn" not in shown
+    platform.cli("services", "delete", name, "--yes")
+    assert refusal(platform.client, name) == 404

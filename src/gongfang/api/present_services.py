@@ -7,12 +7,11 @@ import orjson
 from gongfang.api.present import reason_out
 from gongfang.domain.hosting import HostedInstance, HostedState
 from gongfang.domain.messages import Language
-from gongfang.domain.services import BUILTIN, BindingState, ServicePlan, ServiceState
+from gongfang.domain.services import BUILTIN, USER_PROVIDED, BindingState, ServicePlan, ServiceState
 from gongfang.operations.service_views import BindingView, BoundEnvironment, OfferingView, ServiceView, StatusView
 from gongfang.wire import services as wire
 
 MASKED = "***"
-USER_PROVIDED = "user-provided"
 
 
 class Figures(Protocol):
@@ -155,6 +154,24 @@ def binding_out(view: BindingView, language: Language) -> wire.BindingOut:
     )
 
 
+def key_out(view: BindingView, language: Language, *, full: bool = False) -> wire.KeyOut:
+    """`full`: with its credentials, once they are there and until it is being deleted."""
+    key = view.binding
+    shown = full and not key.deleting and key.state is BindingState.ready and key.credentials is not None
+    return wire.KeyOut(
+        id=key.id,
+        service_instance_id=key.service_instance_id,
+        service_instance_name=view.instance_name,
+        name=key.name,
+        state=_binding_state(view),
+        reason=reason_out(key.reason, language),
+        credentials=orjson.loads(key.credentials) if shown and key.credentials else None,
+        expires_at=key.expires_at,
+        created_at=key.created_at,
+        created_by=key.created_by,
+    )
+
+
 def environment_out(bound: BoundEnvironment) -> wire.BoundEnvironmentOut:
     return wire.BoundEnvironmentOut(
         host=bound.host,
@@ -225,6 +242,7 @@ __all__ = [
     "binding_out",
     "catalogue_out",
     "environment_out",
+    "key_out",
     "service_instance_out",
     "service_out",
     "status_out",

@@ -8,16 +8,16 @@ from starlette.responses import Response
 from gongfang.api.answers import envelope
 from gongfang.api.call import KnownCall
 from gongfang.api.present import app_out, operation_out
-from gongfang.api.present_services import binding_out, service_instance_out
+from gongfang.api.present_services import binding_out, key_out, service_instance_out
 from gongfang.api.waiting import Wait, until
 from gongfang.domain.errors import NotFound, Reason
 from gongfang.domain.values import OperationStatus
-from gongfang.operations import apps, bindings, services
+from gongfang.operations import apps, bindings, service_keys, services
 from gongfang.operations.operation_queries import show_operation
 from gongfang.operations.service_views import BindingView, ServiceView
 from gongfang.operations.views import AppView, OperationView
 
-__all__ = ["Wait", "settle_app", "settle_binding", "settle_operation", "settle_service"]
+__all__ = ["Wait", "settle_app", "settle_binding", "settle_key", "settle_operation", "settle_service"]
 
 
 async def settle_app(call: KnownCall, view: AppView, operation: OperationView, wait: float | None) -> Response:
@@ -55,6 +55,16 @@ async def settle_binding(call: KnownCall, view: BindingView, operation: Operatio
             )
     data = {"binding": binding_out(view, call.language), "operation": operation_out(operation, call.language)}
     return _answer(call, operation, data, waited=bool(wait), etag=bindings.binding_etag(view.binding))
+
+
+async def settle_key(call: KnownCall, view: BindingView, operation: OperationView, wait: float | None) -> Response:
+    """`{key, operation}`, without credentials; the key as it was, where it did not come to be."""
+    if wait:
+        operation = await _ended(call, operation, wait)
+        with suppress(NotFound):
+            view, _ = await service_keys.show_key(call.context, view.binding.id)
+    data = {"key": key_out(view, call.language), "operation": operation_out(operation, call.language)}
+    return _answer(call, operation, data, waited=bool(wait), etag=None)
 
 
 async def settle_operation(call: KnownCall, operation: OperationView, wait: float | None) -> Response:

@@ -39,9 +39,12 @@ SECTIONS = {
         "webhooks": Entry("webhooks:webhooks", "Send events to other systems", "将事件推送到其他系统"),
     },
     ("Services", "中间件"): {
-        "services": Entry("services:services", "Databases and other middleware for apps", "为应用提供数据库等中间件"),
+        "services": Entry(
+            "service_people:services", "Databases and other middleware for apps", "为应用提供数据库等中间件"
+        ),
         "bind": Entry("bindings:bind", "Bind a service to an app", "将服务绑定到应用"),
         "unbind": Entry("bindings:unbind", "Unbind a service from an app", "解除应用与服务的绑定"),
+        "rotate": Entry("bindings:rotate", "Give an app new credentials of a service", "更换应用的服务凭据"),
         "bindings": Entry("bindings:bindings", "What an app is bound to", "查看应用的服务绑定"),
     },
     ("People and places", "人员与组织"): {

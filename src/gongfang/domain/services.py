@@ -16,6 +16,9 @@ from gongfang.domain.values import JsonObject, OperationKind, Place
 BUILTIN = "builtin"
 """Id (and name) of the broker that the platform itself is."""
 
+USER_PROVIDED = "user-provided"
+"""The service of no broker: somebody else runs it, and says what apps need to know."""
+
 VERBS = {
     OperationKind.create_service: "create",
     OperationKind.configure_service: "configure",

@@ -50,6 +50,8 @@ __all__ = [
     "let_go",
     "list_bindings",
     "list_service_bindings",
+    "require_bindable",
+    "rotate",
     "show_binding",
     "unbind",
     "unbind_all",
@@ -83,13 +85,16 @@ async def bind(context: Context, app_ref: str, request: BindingRequest) -> tuple
         await find_app(tx, context, app_ref, Permission.service_write)
         seen = await find_service(tx, context, request.service_instance_id)
         plan = await tx.one(ServicePlan, seen.plan_id or "")
+    if parameters and seen.offering_id is None:
+        raise invalid_field("parameters", "user_provided_has_no", what="parameters")
     if parameters and plan is not None:
         await checked_parameters(plan, "service_binding", "create", parameters)
     async with context.database.writing() as tx:
         app = await lock_app(tx, context, app_ref, Permission.service_write)
         instance = await lock_service(tx, context, seen.id, Permission.service_read)
         context.trace.app, context.trace.place = app, app.place
-        await _require_bindable(tx, app, instance)
+        _require_same_space(app, instance)
+        await require_bindable(tx, instance)
         others = await tx.find(ServiceBinding, app_id=app.id, deleting=False)
         name = request.name or instance.name
         _require_free(app, instance, others, name, variables)
@@ -160,10 +165,14 @@ async def _tell(
     )
 
 
-async def _require_bindable(tx: Reading, app: App, instance: ServiceInstance) -> None:
-    name = instance.name
+def _require_same_space(app: App, instance: ServiceInstance) -> None:
     if instance.space_id != app.space_id:
-        raise Conflict("service_elsewhere", service=name, app=app.name)
+        raise Conflict("service_elsewhere", service=instance.name, app=app.name)
+
+
+async def require_bindable(tx: Reading, instance: ServiceInstance) -> None:
+    """Raises `Conflict` (`service_failed`, `service_unusable`, `service_not_bindable`)."""
+    name = instance.name
     if instance.state is ServiceState.failed:
         raise Conflict("service_failed", service=name)
     if instance.state is ServiceState.broken:
@@ -181,7 +190,7 @@ def _require_free(
     for other in others:
         if other.service_instance_id == instance.id:
             raise Conflict("already_bound", service=instance.name, app=app.name)
-    if len(others) >= MOST_BINDINGS:
+    if sum(o.predecessor_id is None for o in others) >= MOST_BINDINGS:
         raise Conflict("too_many_bindings", app=app.name, limit=MOST_BINDINGS)
     for other in others:
         if other.name == name:
@@ -223,6 +232,7 @@ async def unbind(context: Context, app_ref: str, service_ref: str, *, if_match: 
         operation = _operation(context, app, instance, binding, _K.unbind)
         for old in active:
             await end_superseded(tx, context, old, operation.id)
+        await let_go(tx, context, await _successors(tx, binding), operation.id)
         if not binding.deleting:
             await tx.update(ServiceBinding, binding.id, deleting=True)
         await tx.insert(operation)
@@ -258,6 +268,84 @@ async def let_go(tx: Writing, context: Context, bindings: Iterable[ServiceBindin
 async def unbind_all(tx: Writing, context: Context, app: App, by: str) -> int:
     """Of an app that is about to be destroyed, which is locked; `by`: the operation that destroys it."""
     return await let_go(tx, context, await tx.find(ServiceBinding, app_id=app.id, deleting=False), by)
+
+
+# --- rotate ----------------------------------------------------------------------------------------------------------
+
+
+async def rotate(
+    context: Context, app_ref: str, service_ref: str, *, if_match: str | None = None
+) -> tuple[BindingView, OperationView]:
+    """New credentials for an app, by a binding that takes over from the one it has: name, variables and parameters are
+    the same. Both hold until the app runs with the new ones; then the old ones are revoked. Where the app does not come
+    up with the new ones, they are taken back and the old ones stay.
+
+    Raises `NotFound("binding_not_found")`, `Precondition`, `Conflict` (`binding_not_ready`, `binding_busy`,
+    `binding_not_rotatable`, `credentials_not_rotatable`, and the states that a service can't be bound in).
+    """
+    async with context.database.writing() as tx:
+        app = await lock_app(tx, context, app_ref, Permission.service_write)
+        seen, instance = await _find(tx, app, service_ref)
+        instance = await lock_service(tx, context, instance.id, Permission.service_read)
+        old = await tx.lock(ServiceBinding, seen.id)
+        if old is None:
+            raise _not_bound(app, service_ref)
+        context.trace.app, context.trace.place = app, app.place
+        if if_match is not None and if_match not in ("*", binding_etag(old)):
+            raise Precondition("service_changed_meanwhile", service=instance.name)
+        await _require_rotatable(tx, app, instance, old)
+        binding = replace(
+            old,
+            id=new_id("bnd"),
+            variables=old.variables if old.variables_given else {},
+            predecessor_id=old.id,
+            created_at=context.clock(),
+            created_by=context.caller.user.name,
+            **_NOTHING_SEEN,
+        )
+        await tx.insert(binding)
+        operation = _operation(context, app, instance, binding, _K.rotate)
+        await tx.insert(operation)
+        await _tell(tx, context, app, instance, binding, operation, replaces=old.id)
+        tx.wake("binding", binding.id)
+        return (await view_bindings(tx, [binding]))[0], await view_operation(tx, operation)
+
+
+_NOTHING_SEEN: dict[str, Any] = {
+    "state": BindingState.creating,
+    "reason": None,
+    "sent": False,
+    "credentials": None,
+    "syslog_drain_url": None,
+    "route_service_url": None,
+    "volume_mounts": (),
+    "endpoints": (),
+    "expires_at": None,
+    "renew_before": None,
+    "revision": 0,
+    "call": None,
+}
+"""What reconcilers write of a binding, of one that none has seen."""
+
+
+async def _require_rotatable(tx: Reading, app: App, instance: ServiceInstance, binding: ServiceBinding) -> None:
+    if instance.offering_id is None:
+        raise Conflict("credentials_not_rotatable", service=instance.name)
+    if binding.deleting or binding.state is not BindingState.ready:
+        raise Conflict("binding_not_ready", service=instance.name, app=app.name)
+    for successor in await _successors(tx, binding):
+        active = await tx.find(Operation, binding_id=successor.id, status=_ACTIVE, limit=1)
+        operation = active[0].id if active else "-"
+        raise Conflict("binding_busy", service=instance.name, app=app.name, operation=operation)
+    await require_bindable(tx, instance)
+    plan = await tx.one(ServicePlan, instance.plan_id or "")
+    if plan is None or not plan.binding_rotatable:
+        raise Conflict("binding_not_rotatable", service=instance.name, app=app.name)
+
+
+async def _successors(tx: Reading, binding: ServiceBinding) -> list[ServiceBinding]:
+    """Those that are about to take over from it: at most one."""
+    return await tx.find(ServiceBinding, predecessor_id=binding.id, deleting=False)
 
 
 # --- look ------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from gongfang.domain.errors import Conflict, FieldError, Invalid, NotFound, Prec
 from gongfang.domain.hosting import HostedInstance
 from gongfang.domain.ids import is_id, new_id
 from gongfang.domain.services import (
+    USER_PROVIDED,
     VERBS,
     Offering,
     ServiceAccess,
@@ -45,12 +46,14 @@ __all__ = [
     "delete_service",
     "end_superseded",
     "find_service",
+    "free_name",
     "list_services",
     "lock_service",
     "new_service_operation",
     "service_etag",
     "service_status",
     "show_service",
+    "writable_space",
 ]
 
 MAX_PARAMETERS = 64 * 1024  # bytes of all of them as JSON
@@ -166,17 +169,23 @@ async def create_service(
     Raises `Invalid` on a service, plan or parameter that can't be, `Conflict("service_name_taken")`,
     `Conflict("service_unavailable")` where this machine can't run it.
     """
+    if request.service == USER_PROVIDED:
+        from gongfang.operations.user_provided import create_user_provided
+
+        return await create_user_provided(context, space_id, request)
+    if request.credentials is not None:
+        raise invalid_field("credentials", "credentials_of_broker", service=request.service)
     parameters = request.parameters
     async with context.database.reading() as tx:
-        space = await _writable_space(tx, context, space_id)
+        space = await writable_space(tx, context, space_id)
         _, _, plan = await _offered(tx, space, request.service, request.plan)
     await checked_parameters(plan, "service_instance", "create", parameters)
     async with naming(context, request.name or "") as tx:
-        space = await _writable_space(tx, context, space_id)
+        space = await writable_space(tx, context, space_id)
         access, offering, plan = await _offered(tx, space, request.service, request.plan)
         if await tx.lock(ServiceAccess, access.id) is None:  # taken away in the meantime
             raise _no_such_service(request.service, [])
-        name = request.name or await _free_name(tx, space.id, offering.name)
+        name = request.name or await free_name(tx, space.id, offering.name)
         if await tx.find(ServiceInstance, space_id=space.id, name=name, limit=1):
             raise Conflict("service_name_taken", service=name)
         now = context.clock()
@@ -214,7 +223,8 @@ async def create_service(
         return (await view_services(tx, [instance]))[0], await view_operation(tx, operation)
 
 
-async def _writable_space(tx: Reading, context: Context, space_id: str) -> Space:
+async def writable_space(tx: Reading, context: Context, space_id: str) -> Space:
+    """Where the caller may create services. Raises `NotFound("space_not_found")`, `Forbidden`."""
     space = await show_in(tx, context, Space, space_id)
     missing = NotFound("space_not_found", id=space_id)
     context.require(Permission.service_write, place_of_node(space), missing=missing)
@@ -258,7 +268,8 @@ def _chosen(plans: list[ServicePlan], name: str | None) -> ServicePlan:
     raise invalid_field("plan", "plan_unknown", plan=(name or "")[:100], known=known)
 
 
-async def _free_name(tx: Reading, space_id: str, service: str) -> str:
+async def free_name(tx: Reading, space_id: str, service: str) -> str:
+    """The service's own name, with a number where the space has one of that name."""
     taken = {i.name for i in await tx.find(ServiceInstance, space_id=space_id)}
     base = service.lower()[:58].rstrip("-")
     return next(n for n in (base, *(f"{base}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
@@ -424,7 +435,8 @@ async def delete_service(
 async def _bound(tx: Reading, instance: ServiceInstance, bindings: list[ServiceBinding]) -> Conflict:
     from gongfang.operations.service_views import view_bindings
 
-    names = [view.app_name or view.binding.name for view in await view_bindings(tx, bindings)]
+    held = [b for b in bindings if b.predecessor_id is None]  # without new credentials that take over from others
+    names = [view.app_name or view.binding.name for view in await view_bindings(tx, held)]
     details = [FieldError("bindings", "service_bound_to", {"name": name}) for name in names[:20]]
     shown = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
     return Conflict("service_bound", details=details, service=instance.name, count=len(names), names=shown)
@@ -457,7 +469,8 @@ async def list_services(
         elif state is not None:
             equals |= {"state": state.value, "deleting": False}
         if service is not None:
-            equals["offering_id"] = [o.id for o in await tx.find(Offering, name=service)]
+            offered = [o.id for o in await tx.find(Offering, name=service)]
+            equals["offering_id"] = None if service == USER_PROVIDED else offered
         scope = context.caller.scope(Permission.service_read)
         found = await tx.find(ServiceInstance, scope=scope, after=after, limit=limit, **equals)
         return await view_services(tx, found, full=_may_see_all(context, found))
@@ -478,6 +491,9 @@ async def service_status(context: Context, ref: str) -> StatusView:
         own = await tx.find(HostedInstance, owner="", instance_id=instance.id, limit=1)
         if own:
             return StatusView(view, own[0], own[0].host, own[0].port)
+        if instance.offering_id is None:
+            host, port = host_port(orjson.loads(instance.credentials or "{}"), ())
+            return StatusView(view, None, host, port)
         for shown in view.bindings:
             binding = shown.binding
             if binding.credentials is not None:

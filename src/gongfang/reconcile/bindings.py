@@ -214,11 +214,18 @@ class BindingReconciler:
         if not plans.changed_in_place(p.binding, found, _kept(found)):
             return
         async with self._database.writing() as tx:
+            if p.binding.app_id is not None:
+                await tx.lock(App, p.binding.app_id)
             now = await tx.lock(ServiceBinding, p.binding.id)
             if now is None or now.deleting or now.state is not BindingState.ready:
                 return
-            await tx.update(ServiceBinding, now.id, **plans.changed_in_place(now, found, _kept(found)))
-            _wake_app(tx, now)
+            changes = plans.changed_in_place(now, found, _kept(found))
+            keys = now.variables.values()
+            if changes and not now.variables_given and (not keys or any(k not in found.credentials for k in keys)):
+                changes["variables"] = await _variables(tx, p, now, found)
+            if changes:
+                await tx.update(ServiceBinding, now.id, **changes)
+                _wake_app(tx, now)
 
     # --- write -------------------------------------------------------------------------------------------------------
 

@@ -92,6 +92,23 @@ class ServiceInstanceRequest(Request):
     name: ServiceName | None = Field(default=None, description="Absent: the service's, with a number if need be")
     parameters: dict[str, Any] = Field(default_factory=dict[str, Any], max_length=500)
     tags: list[Tag] = Field(default_factory=list[str], max_length=50)
+    credentials: dict[CredentialKey, Any] | None = Field(
+        default=None,
+        max_length=500,
+        repr=False,
+        description="Of the service `user-provided` alone: what apps that are bound to it get",
+    )
+
+
+class ServiceChange(Request):
+    """What is given is changed. Credentials are replaced as a whole."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tags": ["line-3"]}]})
+    name: ServiceName | None = Field(default=None, examples=["orders"])
+    tags: list[Tag] | None = Field(default=None, max_length=50)
+    credentials: dict[CredentialKey, Any] | None = Field(
+        default=None, max_length=500, repr=False, description="Of a user-provided service alone"
+    )
 
 
 class ConfigurationRequest(Request):
@@ -234,4 +251,35 @@ class ServiceWithOperation(Answer):
 
 class BindingWithOperation(Answer):
     binding: BindingOut
+    operation: OperationOut
+
+
+# --- service keys ----------------------------------------------------------------------------------------------------
+
+
+class KeyRequest(Request):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "wang-li"}]})
+    name: ServiceName = Field(description="Whose it is, or what for", examples=["wang-li"])
+    parameters: dict[str, Any] | None = Field(default=None, max_length=500)
+
+
+class KeyOut(Answer):
+    """Credentials of a service instance that are a person's, or a program's outside of the platform."""
+
+    id: str
+    service_instance_id: str
+    service_instance_name: str
+    name: str
+    state: BindingState
+    reason: ReasonOut | None
+    credentials: dict[str, Any] | None = Field(
+        default=None, description="Of a key that is ready, asked for by itself, for those who may change services"
+    )
+    expires_at: datetime | None
+    created_at: datetime
+    created_by: str | None
+
+
+class KeyWithOperation(Answer):
+    key: KeyOut
     operation: OperationOut

@@ -69,6 +69,23 @@ async def unbind_service(
 
 
 @routes.add(
+    "POST",
+    "/apps/{app_id}/bindings/{service_instance_id}/rotate",
+    BindingWithOperation,
+    "Give an app new credentials",
+    "更换绑定凭据",
+    status=202,
+)
+async def rotate_binding(
+    call: Call, app_id: str, service_instance_id: str, if_match: IfMatch = None, wait: Wait = None
+) -> Response:
+    """A new binding takes over from the old one: the app is replaced, instance by instance, by one with the new
+    credentials, and when it runs, the old ones end. Where it does not come up, it keeps the old ones."""
+    view, operation = await bindings.rotate(call.context, app_id, service_instance_id, if_match=if_match)
+    return await settle_binding(call, view, operation, wait)
+
+
+@routes.add(
     "GET",
     "/apps/{app_id}/services/{service_instance_id}/environment",
     BoundEnvironmentOut,

@@ -18,13 +18,14 @@ from gongfang.api.present_services import (
 )
 from gongfang.api.settle import Wait, settle_operation, settle_service
 from gongfang.domain.services import ServiceState
-from gongfang.operations import bindings, service_access, services
+from gongfang.operations import bindings, service_access, services, user_provided
 from gongfang.wire.envelope import Envelope, Page
 from gongfang.wire.models import OnlyOperation
 from gongfang.wire.services import (
     BindingOut,
     CatalogueOut,
     ConfigurationRequest,
+    ServiceChange,
     ServiceInstanceOut,
     ServiceInstanceRequest,
     ServiceOut,
@@ -118,6 +119,8 @@ async def disable_service(call: Call, organization_id: str, service_id: str) -> 
 async def create_service_instance(
     call: Call, space_id: str, body: ServiceInstanceRequest, wait: Wait = None
 ) -> Response:
+    """Of a service that the organisation has. `user-provided` is one that somebody else runs: its credentials are given
+    here, and it needs no bringing in."""
     view, operation = await services.create_service(call.context, space_id, body)
     return await settle_service(call, view, operation, wait)
 
@@ -157,6 +160,22 @@ async def show_service_instance(call: Call, service_instance_id: str) -> Respons
     """By its id, or by its name where the caller sees only one of it. Parameters' values are shown to those who may
     change them."""
     view = await services.show_service(call.context, service_instance_id)
+    return call.ok(service_instance_out(view, call.language), etag=services.service_etag(view.instance))
+
+
+@routes.add(
+    "PATCH",
+    "/service-instances/{service_instance_id}",
+    ServiceInstanceOut,
+    "Change a service instance",
+    "修改服务实例",
+)
+async def change_service_instance(
+    call: Call, service_instance_id: str, body: ServiceChange, if_match: IfMatch = None
+) -> Response:
+    """Its name, its tags, and of a user-provided one its credentials, as a whole. Apps that are bound get changed
+    credentials as they get new ones: they are replaced, instance by instance."""
+    view = await user_provided.change_service(call.context, service_instance_id, body, if_match=if_match)
     return call.ok(service_instance_out(view, call.language), etag=services.service_etag(view.instance))
 
 

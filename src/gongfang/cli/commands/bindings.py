@@ -72,6 +72,30 @@ def unbind(session: Session, app: str, service: str, no_wait: bool) -> None:
     session.show(operation, lambda: None if no_wait else session.note(t("unbound", "已解绑")))
 
 
+@command(
+    "rotate",
+    taught(
+        "Give an app new credentials of a service: it is replaced, without a gap, by one that has them, and then the "
+        "old ones end. Where the app does not come up with them, it keeps the old ones. A user-provided service's are "
+        "changed with 'gongfang services change'.",
+        "更换应用访问服务的凭据：应用不中断地更换为使用新凭据的实例，随后旧凭据失效；若新实例无法启动，则保留旧凭据。"
+        "用户自备服务的凭据用 gongfang services change 修改。",
+        "gongfang rotate line-3-dashboard orders",
+    ),
+)
+@app_argument()
+@service_argument
+@no_wait_option
+def rotate(session: Session, app: str, service: str, no_wait: bool) -> None:
+    operation = finish(session, session.client.bindings.rotate(app, service).operation, wait=not no_wait)
+    if no_wait:
+        session.show(operation, lambda: None)
+        return
+    found = session.client.bindings.get(app, service)
+    done = t("{0} has new credentials; the old ones end now", "{0} 已使用新凭据；旧凭据随即失效").format(app)
+    session.show(found, lambda: session.note(done))
+
+
 bindings = group(
     "bindings",
     taught(

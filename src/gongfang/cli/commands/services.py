@@ -75,7 +75,7 @@ def _organization(session: Session, name: str | None) -> str:
     return place_id(session, "organization", name or "default") or ""
 
 
-def _space(session: Session, name: str | None) -> str:
+def space_id(session: Session, name: str | None) -> str:
     return place_id(session, "space", name or "default") or ""
 
 
@@ -83,8 +83,8 @@ def _space(session: Session, name: str | None) -> str:
 @click.option("--space", metavar="NAME", help=t("Only this space.", "仅此空间。"))
 @click.option("--service", metavar="NAME", help=t("Only of this service.", "仅此服务。"))
 def list_services(session: Session, space: str | None, service: str | None) -> None:
-    space_id = place_id(session, "space", space) if space else None
-    found = session.client.services.list(space_id=space_id, service=service).all()
+    within = place_id(session, "space", space) if space else None
+    found = session.client.services.list(space_id=within, service=service).all()
     columns = (
         t("NAME", "名称"),
         t("SERVICE", "服务"),
@@ -208,12 +208,12 @@ def create(
 ) -> None:
     given = values(parameters)
     answer = session.client.services.create(
-        _space(session, space), service, name=name, plan=plan, parameters=given, tags=list(tags) or None
+        space_id(session, space), service, name=name, plan=plan, parameters=given, tags=list(tags) or None
     )
-    _finish(session, answer.service_instance.id, finish(session, answer.operation, wait=not no_wait), no_wait)
+    finished(session, answer.service_instance.id, finish(session, answer.operation, wait=not no_wait), no_wait)
 
 
-def _finish(session: Session, service: str, operation: Any, no_wait: bool) -> None:
+def finished(session: Session, service: str, operation: Any, no_wait: bool) -> None:
     if no_wait:
         session.show(operation, lambda: None)
         return
@@ -332,7 +332,7 @@ def configure(session: Session, service: str, plan: str | None, parameters: tupl
     if plan is None and given is None:
         raise click.UsageError(t("say what to change: --plan, or -p KEY=VALUE", "请指定 --plan 或 -p KEY=VALUE"))
     answer = session.client.services.configure(service, plan=plan, parameters=given)
-    _finish(session, answer.service_instance.id, finish(session, answer.operation, wait=not no_wait), no_wait)
+    finished(session, answer.service_instance.id, finish(session, answer.operation, wait=not no_wait), no_wait)
 
 
 @command(

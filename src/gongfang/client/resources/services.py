@@ -12,6 +12,8 @@ from gongfang.wire.services import (
     BindingWithOperation,
     BoundEnvironmentOut,
     CatalogueOut,
+    KeyOut,
+    KeyWithOperation,
     ServiceInstanceOut,
     ServiceOut,
     ServiceStatusOut,
@@ -51,10 +53,12 @@ class Services(Resource):
         plan: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         tags: Sequence[str] | None = None,
+        credentials: Mapping[str, Any] | None = None,
         wait: float | None = None,
     ) -> ServiceWithOperation:
-        """5.4(2) 创建服务. Without a plan: the first of the catalogue; without a name: the service's own."""
-        body = given(service=service, name=name, plan=plan, parameters=parameters, tags=tags)
+        """5.4(2) 创建服务. Without a plan: the first of the catalogue; without a name: the service's own.
+        `credentials`: of the service `user-provided`, which somebody else runs."""
+        body = given(service=service, name=name, plan=plan, parameters=parameters, tags=tags, credentials=credentials)
         return self._post(f"/spaces/{part(space_id)}/service-instances", ServiceWithOperation, body, wait=wait)
 
     def list(
@@ -78,6 +82,20 @@ class Services(Resource):
 
     def get(self, service: str) -> ServiceInstanceOut:
         return self._get(f"/service-instances/{part(service)}", ServiceInstanceOut)
+
+    def change(
+        self,
+        service: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        credentials: Mapping[str, Any] | None = None,
+        if_match: str | None = None,
+    ) -> ServiceInstanceOut:
+        """`credentials`: of a user-provided one, as a whole; apps that are bound are replaced by such as have them."""
+        body = given(name=name, tags=tags, credentials=credentials)
+        answer = self._patch(f"/service-instances/{part(service)}", body, if_match=if_match)
+        return ServiceInstanceOut.model_validate(answer.data)
 
     def configure(
         self,
@@ -112,6 +130,26 @@ class Services(Resource):
         path = f"/service-instances/{part(service)}/log"
         return (logs.follow if follow else logs.read)(self._http, path, {"tail": tail})
 
+    # --- keys ---
+
+    def create_key(
+        self, service: str, name: str, *, parameters: Mapping[str, Any] | None = None, wait: float | None = None
+    ) -> KeyWithOperation:
+        """Credentials for a person; `key` shows them when the operation has ended."""
+        path = f"/service-instances/{part(service)}/keys"
+        return self._post(path, KeyWithOperation, given(name=name, parameters=parameters), wait=wait)
+
+    def keys(self, service: str, *, page_size: int | None = None) -> Pages[KeyOut]:
+        return self._list(f"/service-instances/{part(service)}/keys", KeyOut, page_size=page_size)
+
+    def key(self, key_id: str) -> KeyOut:
+        """With its credentials, where you may change services."""
+        return self._get(f"/service-keys/{part(key_id)}", KeyOut)
+
+    def delete_key(self, key_id: str, *, wait: float | None = None) -> OperationOut:
+        answer = self._http.call("DELETE", f"/service-keys/{part(key_id)}", wait=wait)
+        return OnlyOperation.model_validate(answer.data).operation
+
     def bindings(self, service: str, *, page_size: int | None = None) -> Pages[BindingOut]:
         return self._list(f"/service-instances/{part(service)}/bindings", BindingOut, page_size=page_size)
 
@@ -144,6 +182,14 @@ class Bindings(Resource):
         path = f"/apps/{part(app)}/bindings/{part(service)}"
         answer = self._http.call("DELETE", path, wait=wait, if_match=if_match)
         return OnlyOperation.model_validate(answer.data).operation
+
+    def rotate(
+        self, app: str, service: str, *, wait: float | None = None, if_match: str | None = None
+    ) -> BindingWithOperation:
+        """New credentials, of a binding that takes over; the old ones end when the app runs with the new ones."""
+        path = f"/apps/{part(app)}/bindings/{part(service)}/rotate"
+        answer = self._http.call("POST", path, wait=wait, if_match=if_match)
+        return BindingWithOperation.model_validate(answer.data)
 
     def environment(self, app: str, service: str) -> BoundEnvironmentOut:
         """5.4(4) 获取环境变量: what the app gets of the binding."""

@@ -84,8 +84,9 @@ register(
             "参数共 {size} 字节，上限 {limit} 字节。",
         ),
         "service_bound": (
-            "{service} is bound to {count} app(s): {names}. Unbind it first, or delete it with `force`.",
-            "{service} 已绑定到 {count} 个应用：{names}。请先解绑，或使用 `force` 删除。",
+            "{service} is bound to {count} app(s) or key(s): {names}. Unbind it and delete its keys first, or delete it "
+            "with `force`.",
+            "{service} 已绑定到 {count} 个应用或密钥：{names}。请先解绑并删除密钥，或使用 `force` 删除。",
         ),
         "service_bound_to": ("It is bound to {name}.", "已绑定到 {name}。"),
         "operation_cannot_cancel": (

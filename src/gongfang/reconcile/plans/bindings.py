@@ -249,6 +249,9 @@ def _roll(p: BindingPicture) -> BindingDecision:
         return BindingDecision()
     finished = BindingOutcome(end=_SUCCEEDED, take_over=p.binding.predecessor_id is not None)
     if p.app is None or rolled(p.app):
+        # Those that leave answer what they have begun; they do it with the credentials that would be revoked now.
+        if finished.take_over and p.app and p.now < operation.deadline and _leave_with_others(p.app):
+            return BindingDecision(wake_at=p.now + timedelta(seconds=ROLL_LOOK_S), step="step_roll_app")
         return BindingDecision(SettleBinding(finished))
     failure = failed_roll(p.app, operation.started_at or operation.created_at)
     if failure is None and p.now >= operation.deadline:
@@ -258,6 +261,10 @@ def _roll(p: BindingPicture) -> BindingDecision:
         outcome = BindingOutcome(_take_back(reason), end=_failed(reason), output=output)
         return BindingDecision(SettleBinding(outcome))
     return BindingDecision(wake_at=p.now + timedelta(seconds=ROLL_LOOK_S), step="step_roll_app")
+
+
+def _leave_with_others(app: Picture) -> bool:
+    return any(i.bound != app.bound for i in app.live)
 
 
 def _undo(p: BindingPicture) -> BindingDecision:
