@@ -307,8 +307,8 @@ async def test_who_can_not_wait_is_told_so(platform: Platform) -> None:
 @pytest.mark.anyio
 async def test_a_deletion_needs_the_right_names(platform: Platform) -> None:
     await platform.ended(await platform.provision())
-    for query in ({"service_id": ""}, {"plan_id": ""}, {"service_id": "another"}):
-        refused(await platform.deprovision(**query), 400)
+    for name, value in (("service_id", ""), ("plan_id", ""), ("service_id", "another")):
+        refused(await platform.deprovision("i", waits=True, **{name: value}), 400)
     assert [row.deleting for row in await platform.rows()] == [False]
 
 

@@ -11,6 +11,7 @@ from gongfang.client import Client
 from gongfang.client.errors import ApiError
 from tests.e2e.conftest import Platform, fresh_home, running, wait_until
 from tests.e2e.load import Load
+from tests.e2e.other_platform import Elsewhere, lives
 
 APP = '''
 import json, os, signal, sys, threading
@@ -111,6 +112,7 @@ def test_a_database_from_the_catalogue_to_its_end(platform: Platform, orders_app
     seen = client.services.status(service)
     assert seen.state == "running" and seen.host and seen.port, seen
 
+    assert "ready to accept connections" in platform.cli("services", "logs", service).stdout
     platform.cli("deploy", "--app", name, cwd=orders_app)
     assert page(platform, name, "/orders")[0] == 500  # bound to nothing yet
     with Load(platform.edge_port, platform.host(name)) as load:
@@ -177,6 +179,26 @@ def test_what_is_asked_for_wrongly_is_told_in_words(platform: Platform, name: st
         assert done.returncode != 0 and said in done.stderr, (words, done.stderr)
         assert "Traceback" not in done.stderr
     assert platform.json("services") == []
+
+
+def test_a_database_for_another_platform(platform: Platform, name: str) -> None:
+    """With nothing but HTTP, by `/broker/v2`."""
+    client = platform.client
+    user = client.users.create(
+        name, password="long enough to pass", roles=[{"role": "service_manager", "level": "platform"}]
+    )
+    token = client.tokens.create("broker", user_id=user.id).token
+    assert token is not None
+    other = Elsewhere(platform.api_port, token)
+    try:
+        lives(other, f"/service_instances/{name}")
+        tags = [e.tag for e in client.events.list(tag="service:*").all() if e.actor_id == user.id]
+        assert sorted(tags) == [f"service:{verb}:requested" for verb in ("bind", "create", "delete", "unbind")]
+        assert token not in (platform.home / "logs" / "control.log").read_text()
+        assert platform.json("services") == []  # it is the other platform's, not of a space here
+    finally:
+        other.close()
+        client.users.remove(user.id)
 
 
 def test_the_control_plane_is_killed_and_the_database_serves_on(orders_app: Path) -> None:
