@@ -191,6 +191,7 @@ async def endpoint_lab(url: str, folder: Path) -> AsyncIterator[EndpointLab]:
             send_webhook=nothing,
             broker=broker,
         )
-        transport = httpx2.ASGITransport(app=create_api(services))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
+        api = create_api(services)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=api), base_url="http://here") as http:
             yield EndpointLab(hosting, http, services)
+        await api.state.refusals.flush()

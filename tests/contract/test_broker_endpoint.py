@@ -355,6 +355,18 @@ async def test_each_change_leaves_its_event_and_no_secret(
 
 
 @pytest.mark.anyio
+async def test_a_user_whose_platform_has_services_here_stays(lab: EndpointLab, platform: Platform) -> None:
+    await platform.ended(await platform.provision())
+    headers = {"authorization": f"Bearer {(await lab.platform(Role.administrator)).token}", "accept-language": "en"}
+    answer = await lab.http.delete(f"/api/v1/users/{platform.user_id}", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "user_has_services")
+    assert "/broker/v2" in answer.json()["message"]
+    await platform.ended(await platform.deprovision())
+    assert (await lab.http.delete(f"/api/v1/users/{platform.user_id}", headers=headers)).status_code == 200
+    refused(await platform.provision(), 401)
+
+
+@pytest.mark.anyio
 async def test_a_store_that_is_away_is_told_as_that(lab: EndpointLab, platform: Platform) -> None:
     away = Database("postgresql+asyncpg://x@/x?host=/nonexistent", Keyring([Fernet.generate_key()]), Hub())
     transport = httpx2.ASGITransport(app=create_api(replace(lab.services, database=away)))
