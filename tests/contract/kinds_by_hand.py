@@ -1,6 +1,7 @@
 """A kind's server started as its `Launch` says, in a sandbox made by hand: no runtime, no platform."""
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -101,7 +102,8 @@ class ByHand:
         assert self._process is not None
         if self._process.returncode is None:
             for pid in _below(self._process.pid):
-                os.kill(pid, number)
+                with contextlib.suppress(ProcessLookupError):  # some end with others
+                    os.kill(pid, number)
         return await self._process.wait()
 
     async def wait(self) -> int:

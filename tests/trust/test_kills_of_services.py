@@ -23,7 +23,7 @@ __all__ = ["lab"]
 MOMENTS = (0.2, 0.7)
 ALREADY = (
     *("idempotency_answer_lost", "service_instance_not_found", "service_being_deleted", "service_busy"),
-    *("binding_not_found", "service_bound_already", "binding_being_deleted"),
+    *("binding_not_found", "already_bound"),
 )
 
 
