@@ -12,6 +12,7 @@ from gongfang.client import Client
 from gongfang.client.errors import ApiError
 from tests.e2e.conftest import Platform, wait_until
 from tests.e2e.load import Load
+from tests.e2e.other_platform import Elsewhere, lives
 from tests.e2e.pg_client import Connection, PgError
 
 APP = '''
@@ -221,6 +222,26 @@ def test_what_is_asked_for_wrongly_is_told_in_words(platform: Platform, name: st
         assert done.returncode != 0 and said in done.stderr, (words, done.stderr)
         assert "Traceback" not in done.stderr
     assert platform.json("services") == []
+
+
+def test_a_database_for_another_platform(platform: Platform, name: str) -> None:
+    """With nothing but HTTP, by `/broker/v2`."""
+    client = platform.client
+    user = client.users.create(
+        name, password="long enough to pass", roles=[{"role": "service_manager", "level": "platform"}]
+    )
+    token = client.tokens.create("broker", user_id=user.id).token
+    assert token is not None
+    other = Elsewhere(platform.api_port, token)
+    try:
+        lives(other, f"/service_instances/{name}")
+        tags = [e.tag for e in client.events.list(tag="service:*").all() if e.actor_id == user.id]
+        assert sorted(tags) == [f"service:{verb}:requested" for verb in ("bind", "create", "delete", "unbind")]
+        assert token not in (platform.home / "logs" / "control.log").read_text()
+        assert platform.json("services") == []  # it is the other platform's, not of a space here
+    finally:
+        other.close()
+        client.users.remove(user.id)
 
 
 def test_a_destroyed_app_lets_go_of_what_it_was_bound_to(platform: Platform, name: str) -> None:

@@ -11,9 +11,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Mount
 
 from gongfang import __version__
 from gongfang.api.answers import error_answer
+from gongfang.api.broker import BROKER, BrokerEndpoint
 from gongfang.api.call import visit_of
 from gongfang.api.endpoint import BASE, http_answer
 from gongfang.api.idempotency import Replays
@@ -48,6 +50,7 @@ def create_api(services: ApiServices) -> FastAPI:
     app.state.throttle = Throttle()
     app.state.refusals = Refusals()
     app.router.routes.extend(ROUTES)
+    app.router.routes.append(Mount(BROKER, app=BrokerEndpoint()))
     app.add_middleware(Requests)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(GongfangError, _refused)

@@ -71,12 +71,17 @@ def services_of(request: Request) -> ApiServices:
 
 async def known_call(request: Request) -> KnownCall:
     """Raises `Unauthenticated`; the header is `Authorization: Bearer TOKEN`."""
-    services = services_of(request)
-    visit = visit_of(request)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
         raise Unauthenticated("token_missing")
-    user, token = await authenticate(services.database, services.clock, bearer.strip())
+    return await call_with(request, bearer.strip())
+
+
+async def call_with(request: Request, bearer: str) -> KnownCall:
+    """The call by whose token this is. Raises `Unauthenticated`."""
+    services = services_of(request)
+    visit = visit_of(request)
+    user, token = await authenticate(services.database, services.clock, bearer)
     anybody = PublicCall(request, services, visit)
     caller = Caller(user, token, anybody.source, visit.request_id, user_agent=anybody.user_agent)
     context = Context(

@@ -61,7 +61,7 @@ class Endpoint(APIRoute):
                 body = None
                 if not self._upload and request.method not in ("GET", "DELETE"):
                     request = Request(
-                        request.scope, _limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT)
+                        request.scope, limited(request.receive, PUBLIC_LIMIT if self._public else BODY_LIMIT)
                     )
                     body = await _body(request, json=takes_json)
                 answer = await self._answer(request, call, inner, body)
@@ -136,10 +136,11 @@ async def _body(request: Request, *, json: bool) -> bytes:
     return body
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
+def limited(receive: Receive, limit: int) -> Receive:
+    """A body's bytes, as long as they are no more than these; then `TooLarge`."""
     read = 0
 
-    async def limited() -> Message:
+    async def counted() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
@@ -147,7 +148,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
             raise TooLarge("body_too_large", limit=limit)
         return message
 
-    return limited
+    return counted
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

@@ -15,6 +15,7 @@ from gongfang.domain.policies import IcpPolicy
 from gongfang.domain.quotas import Defaults
 from gongfang.domain.values import JsonObject
 from gongfang.domain.webhooks import Sent, Webhook
+from gongfang.reconcile.builtin import BuiltinBroker, Note
 from gongfang.reconcile.gc import GcActor, GcReport
 from gongfang.reconcile.keys import Rotation
 from gongfang.runtimes.interface import Guarantee, Runtime
@@ -51,7 +52,8 @@ class ApiServices:
     private networks may be given. `room`: raises where the disk gets full.
     `gc`, `rotate_keys`: what `operations.housekeeping` lets administrators do. `https_url`: as `edge_url`, for hosts
     that have a certificate; None where the edge has no HTTPS port. `service_figures`: a service instance's id → what
-    its server is seen to take, where it is one of our own and runs.
+    its server is seen to take, where it is one of our own and runs. `broker`: what `/broker/v2` speaks to, over this
+    store, for the platform that has this user's token.
     """
 
     database: Database
@@ -73,5 +75,6 @@ class ApiServices:
     https_url: Callable[[str], str] | None = None
     quota_defaults: Defaults = field(default_factory=Defaults)
     service_figures: Callable[[str], Figures | None] = lambda _: None
+    broker: Callable[[Database, str, Note], BuiltinBroker] | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     written: WrittenApps = field(default_factory=WrittenApps)

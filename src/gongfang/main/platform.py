@@ -355,6 +355,7 @@ class Platform:
             https_url=self._https_url if self._settings.https_port is not None else None,
             quota_defaults=self._settings.quota_defaults,
             service_figures=self._services.hosting.figures,
+            broker=self._services.broker,
             closing=self._closing,
         )
         self._application = create_api(services)

@@ -6,7 +6,7 @@ from gongfang.brokers.kinds import KINDS
 from gongfang.domain.clock import Clock
 from gongfang.reconcile.bindings import BindingReconciler
 from gongfang.reconcile.brokers import Brokers
-from gongfang.reconcile.builtin import BuiltinBroker, sync_catalog
+from gongfang.reconcile.builtin import BuiltinBroker, Note, sync_catalog
 from gongfang.reconcile.hosting import EnsureTool, HostedReconciler
 from gongfang.reconcile.loop import Handler, Keys
 from gongfang.reconcile.orphaned import OrphanReconciler
@@ -27,15 +27,9 @@ class ServiceParts:
         folder: Path,
         ports: tuple[int, int],
     ) -> None:
-        self._database, self._clock = database, clock
-        self._builtin = BuiltinBroker(
-            database,
-            KINDS,
-            clock,
-            owner="",
-            ports=range(ports[0], ports[1] + 1),
-            enforces=lambda guarantee: runtime.capabilities().enforces(guarantee),
-        )
+        self._database, self._clock, self._runtime = database, clock, runtime
+        self._ports = range(ports[0], ports[1] + 1)
+        self._builtin = self.broker(database, "", None)
         brokers = Brokers(self._builtin)
         services = ServiceReconciler(database, brokers, clock)
         bindings = BindingReconciler(database, brokers, clock)
@@ -46,6 +40,18 @@ class ServiceParts:
             ("service", services, services.unfinished),
             ("binding", bindings, bindings.unfinished),
             ("orphan", orphans, orphans.unfinished),
+        )
+
+    def broker(self, database: Database, owner: str, note: Note | None) -> BuiltinBroker:
+        """The broker as one platform sees it; `owner` "": this one."""
+        return BuiltinBroker(
+            database,
+            KINDS,
+            self._clock,
+            owner=owner,
+            ports=self._ports,
+            enforces=lambda guarantee: self._runtime.capabilities().enforces(guarantee),
+            note=note,
         )
 
     async def offer(self) -> None:

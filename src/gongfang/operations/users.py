@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from gongfang.domain.errors import Conflict, Forbidden, NotFound, invalid_field
+from gongfang.domain.hosting import HostedInstance
 from gongfang.domain.ids import new_id
 from gongfang.domain.permissions import PERMISSIONS
 from gongfang.domain.values import (
@@ -224,11 +225,14 @@ async def _end_tokens(tx: Writing, context: Context, user: User, *, password: bo
 
 
 async def delete_user(context: Context, user_id: str) -> None:
-    """With roles and tokens. Raises `Conflict("last_administrator")`."""
+    """With roles and tokens. Raises `Conflict`: `last_administrator`, `user_has_services`."""
     async with context.database.writing() as tx:
         user = await find_user(tx, context, user_id)
         await require_administers(tx, context, user)
         await _not_the_last(tx, user)
+        hosted = await tx.count(HostedInstance, owner=user.id)
+        if hosted:  # of another platform, which would never reach them again
+            raise Conflict("user_has_services", user=user.name, count=hosted)
         # One by one, so that the event tells of them.
         await end_tokens(tx, await tx.find(Token, user_id=user.id))
         await tx.delete(RoleBinding, user_id=user.id)

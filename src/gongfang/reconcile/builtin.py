@@ -7,8 +7,8 @@ came of it. So an answer that was lost costs nothing: the same request finds the
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import orjson
@@ -44,7 +44,7 @@ from gongfang.domain.errors import Conflict, Reason, Rejected
 from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState, LastOperation
 from gongfang.domain.ids import new_id
 from gongfang.domain.messages import words
-from gongfang.domain.services import BindingState
+from gongfang.domain.services import BindingState, CallKind
 from gongfang.domain.values import JsonObject
 from gongfang.reconcile.catalog import sync_catalog
 from gongfang.reconcile.hosted_rows import seen_of, wanted
@@ -58,10 +58,33 @@ _IN_PROGRESS = "in progress"
 _BUSY = Refused(422, CONCURRENCY, "another request for it is being worked on; try again", retry_after=1.0)
 _ABSENT = Refused(404, None, "there is no such service instance")
 
+Note = Callable[[Writing, CallKind, HostedInstance, HostedBinding | None], Awaitable[None]]
+"""Told of each wish in the transaction that writes it down: what was asked for, and of which rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBinding:
+    parameters: JsonObject
+    deleting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInstance:
+    """What has been asked for and is not gone. `there`: it has come to be and is not being deleted; `at_work`: what was
+    asked for last has not ended."""
+
+    service_id: str
+    plan_id: str
+    parameters: JsonObject
+    there: bool
+    at_work: bool
+    deleting: bool
+    bindings: Mapping[str, KnownBinding]
+
 
 class BuiltinBroker:
     """Implements `Broker` for one platform: `owner` "" for this one. `ports`: for servers, `PORTS_EACH` in a row each.
-    `enforces`: whether this machine gives a guarantee that a kind may need."""
+    `enforces`: whether this machine gives a guarantee that a kind may need. `note`: see there."""
 
     def __init__(
         self,
@@ -72,8 +95,10 @@ class BuiltinBroker:
         owner: str,
         ports: range,
         enforces: Callable[[str], bool],
+        note: Note | None = None,
     ) -> None:
         self._database = database
+        self._note = note
         self._kinds = {kind.name: kind for kind in kinds}
         self._by_id = {kind.offering().id: kind for kind in kinds}
         self._clock = clock
@@ -131,6 +156,7 @@ class BuiltinBroker:
             try:
                 async with self._database.writing() as tx:
                     await tx.insert(hosted)
+                    await self._noted(tx, CallKind.provision, hosted)
                     tx.wake("hosted", hosted.id)
             except Conflict:
                 continue
@@ -180,6 +206,7 @@ class BuiltinBroker:
             generation=row.generation + 1,
             last_operation=operation,
         )
+        await self._noted(tx, CallKind.update, replace(row, plan=plan.name))
         tx.wake("hosted", row.id)
         return Accepted(operation.id)
 
@@ -192,6 +219,7 @@ class BuiltinBroker:
                 return _accepted(row.last_operation)
             operation = self._operation("deprovision")
             await tx.update(HostedInstance, row.id, deleting=True, state=HostedState.deleting, last_operation=operation)
+            await self._noted(tx, CallKind.deprovision, row)
             tx.wake("hosted", row.id)
         return Accepted(operation.id)
 
@@ -229,19 +257,19 @@ class BuiltinBroker:
         if ask.predecessor_id is not None and ask.predecessor_id not in others:
             return Refused(400, None, "the binding to take over from is not there")
         operation = self._operation("bind")
-        await tx.insert(
-            HostedBinding(
-                id=new_id("hbn"),
-                hosted_id=row.id,
-                binding_id=ask.binding_id,
-                predecessor=ask.predecessor_id,
-                parameters=ask.parameters,
-                deleting=False,
-                created_at=self._clock(),
-                seed_secret=orjson.dumps(kind.fresh_seed(ask.parameters)).decode(),
-                last_operation=operation,
-            )
+        binding = HostedBinding(
+            id=new_id("hbn"),
+            hosted_id=row.id,
+            binding_id=ask.binding_id,
+            predecessor=ask.predecessor_id,
+            parameters=ask.parameters,
+            deleting=False,
+            created_at=self._clock(),
+            seed_secret=orjson.dumps(kind.fresh_seed(ask.parameters)).decode(),
+            last_operation=operation,
         )
+        await tx.insert(binding)
+        await self._noted(tx, CallKind.bind, row, binding)
         tx.wake("hosted", row.id)
         return Accepted(operation.id)
 
@@ -264,6 +292,7 @@ class BuiltinBroker:
                 await tx.update(
                     HostedBinding, known.id, deleting=True, state=BindingState.deleting, last_operation=operation
                 )
+                await self._noted(tx, CallKind.unbind, row, known)
                 tx.wake("hosted", row.id)
             return Done(Gone()) if _does_not_serve(row) else _accepted(operation)
 
@@ -293,6 +322,25 @@ class BuiltinBroker:
             usable = row.state is not HostedState.broken
         return Polled(state, told.description, usable=usable)
 
+    async def known(self, instance_id: str) -> KnownInstance | None:
+        """What the endpoint for other platforms has to know beside what `Broker` tells."""
+        async with self._database.reading() as tx:
+            row = await self._row(tx, instance_id)
+            bindings = await tx.find(HostedBinding, hosted_id=row.id) if row is not None else []
+        kind = self._kinds.get(row.service) if row is not None else None
+        if row is None or kind is None:
+            return None
+        offering = kind.offering()
+        return KnownInstance(
+            service_id=offering.id,
+            plan_id=next((p.id for p in offering.plans if p.name == row.plan), ""),
+            parameters=row.parameters,
+            there=row.observed_generation > 0 and not row.deleting,
+            at_work=_at_work(row),
+            deleting=row.deleting,
+            bindings={b.binding_id: KnownBinding(b.parameters, b.deleting) for b in bindings},
+        )
+
     # --- rows --------------------------------------------------------------------------------------------------------
 
     async def _asked(
@@ -310,6 +358,12 @@ class BuiltinBroker:
 
     def _operation(self, kind: str) -> LastOperation:
         return LastOperation(secrets.token_hex(8), kind, _IN_PROGRESS, None, self._clock())
+
+    async def _noted(
+        self, tx: Writing, kind: CallKind, row: HostedInstance, binding: HostedBinding | None = None
+    ) -> None:
+        if self._note is not None:
+            await self._note(tx, kind, row, binding)
 
     async def _row(self, tx: Reading, instance_id: str) -> HostedInstance | None:
         found = await tx.find(HostedInstance, owner=self._owner, instance_id=instance_id)
