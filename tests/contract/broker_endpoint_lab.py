@@ -135,7 +135,7 @@ def _binding(instance: str, binding: str) -> str:
     return f"/service_instances/{instance}/service_bindings/{binding}"
 
 
-@dataclass
+@dataclass(repr=False)
 class EndpointLab:
     hosting: HostingLab
     http: httpx2.AsyncClient
