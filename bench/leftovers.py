@@ -37,7 +37,8 @@ def unended(client: Client) -> list[str]:
 def faults(home: Path, client: Client) -> list[str]:
     """What is lost, there twice, or left over on a platform at rest."""
     kernel = _kernel(home / "runtime")
-    return [*_instances(client), *_workloads(home, client), *kernel, *_folders(home, client), *_edge(home, client)]
+    own = [*_instances(client), *_workloads(home, client), *_servers(home, client)]
+    return [*own, *kernel, *_folders(home, client), *_edge(home, client)]
 
 
 def _active(client: Client) -> Iterator[Any]:
@@ -64,8 +65,9 @@ def _workloads(home: Path, client: Client) -> Iterator[str]:
             if instance.ended_at is None:
                 live.add(instance.id)
         known |= {b.id for b in client.apps.builds(app.id)} | {t.id for t in client.tasks.list(app.id)}
+    servers = {record["id"] for record in _records(home, "service")}
     for folder in (home / "runtime" / "workloads").iterdir():
-        if folder.name.startswith(_PLATFORM):
+        if folder.name in servers or folder.name.startswith(_PLATFORM):  # see `_servers`
             live |= {folder.name} if not (folder / "end.json").exists() else set()
         elif folder.name not in known:
             yield f"the records of {folder.name} are left, which nobody knows"
@@ -75,6 +77,38 @@ def _workloads(home: Path, client: Client) -> Iterator[str]:
     if running is not None:
         yield from (f"{name} has processes and is none that should run" for name in sorted(running - live))
         yield from (f"{name} should run and has no process" for name in sorted(live - running))
+
+
+def _records(home: Path, kind: str) -> list[Any]:
+    found = [json.loads(path.read_text()) for path in (home / "runtime" / "workloads").glob("*/record.json")]
+    return [record for record in found if record["kind"] == kind]
+
+
+def _servers(home: Path, client: Client) -> Iterator[str]:
+    """Each service instance that runs has one server, at the place that its status tells, and one folder of data. Data
+    whose instance does not run are not judged: nobody but an instance's deletion takes data away."""
+    folder = home / "runtime" / "workloads"
+    records = _records(home, "service")
+    for record in records:
+        if (folder / record["id"] / "end.json").exists():
+            yield f"the records of the server {record['id']} are left, which has ended"
+    running = [record for record in records if not (folder / record["id"] / "end.json").exists()]
+    told = [client.services.status(service.id) for service in client.services.list()]
+    up = [status for status in told if status.state == "running"]
+    places = Counter(record["port"] for record in running)
+    wanted = Counter(status.port for status in up)
+    yield from (
+        f"{places[port]} servers run at port {port}, wanted is {wanted[port]}" for port in _apart(places, wanted)
+    )
+    yield from (f"the service {status.name} is {status.state}" for status in told if status.state != "running")
+    data = home / "services"
+    if data.is_dir() and len(up) == len(told):
+        known = {record["labels"]["hosted"] for record in running}
+        yield from (f"services/{path.name} is left" for path in data.iterdir() if path.name not in known)
+
+
+def _apart(one: Counter[Any], other: Counter[Any]) -> list[Any]:
+    return sorted(key for key in one.keys() | other.keys() if one[key] != other[key])
 
 
 def _in_groups(home: Path) -> set[str] | None:
@@ -94,9 +128,13 @@ def _kernel(runtime: Path) -> Iterator[str]:
     prefix, settings = f"gf{tag(runtime)}", runtime / "network.json"
     wanted: set[str] = set()
     if settings.exists():
-        first = Addresses(IPv4Network(json.loads(settings.read_text())["subnet"])).of_slot(0)
-        with_one = [IPv4Address(each["address"]) for each in running if each.get("address")]
-        wanted = {f"{prefix}{int(address) - int(first)}" for address in with_one}
+        addresses = Addresses(IPv4Network(json.loads(settings.read_text())["subnet"]))
+        first, last = int(addresses.of_slot(0)), int(addresses.of_pinned(0))
+        for each in running:
+            if each.get("address"):
+                address = int(IPv4Address(each["address"]))
+                pinned = each["kind"] == "service"  # its port is its own, and its address is counted from the end
+                wanted.add(f"{prefix}s{last - address}" if pinned else f"{prefix}{address - first}")
     there = {path.name for path in Path("/sys/class/net").glob(f"{prefix}*")}
     yield from (f"the interface {name} is left over" for name in sorted(there - wanted))
     yield from (f"the interface {name} is missing" for name in sorted(wanted - there))

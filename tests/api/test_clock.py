@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 from gongfang.domain.clock import SteadyClock
+from gongfang.domain.hosting import HostedInstance
+from gongfang.domain.ids import new_id
 from gongfang.domain.values import Instance, InstanceState, Operation
 from gongfang.domain.webhooks import Webhook
 from gongfang.reconcile.clock import move_along
@@ -42,6 +44,36 @@ def test_deadlines_and_beginnings_are_put_on_and_ends_stay(world: World, admin: 
         assert abs(datetime.fromisoformat(event["at"]) - (now + YEARS)) < timedelta(minutes=1)
     finally:
         world.do(move_along(database, clock, -YEARS))
+
+
+def test_what_is_measured_of_a_server_moves_along(world: World) -> None:
+    database, now = world.services.database, world.clock()
+    server = HostedInstance(
+        *(new_id("hst"), "", new_id("sin"), "postgresql", "small", {}, 1, False, 19_996, "{}", now),
+        started_at=now,
+        ready_at=now,
+        next_start_at=now + timedelta(minutes=5),
+        ended_at=now,
+    )
+
+    async def work() -> HostedInstance | None:
+        async with database.writing() as tx:
+            await tx.insert(server)
+        clock = SteadyClock(world.clock)
+        try:
+            await move_along(database, clock, YEARS)
+            async with database.reading() as tx:
+                return await tx.one(HostedInstance, server.id)
+        finally:
+            await move_along(database, clock, -YEARS)
+            async with database.writing() as tx:
+                await tx.delete(HostedInstance, id=server.id)
+
+    moved = world.do(work())
+    assert moved is not None
+    assert moved.started_at == moved.ready_at == now + YEARS
+    assert moved.next_start_at == now + timedelta(minutes=5) + YEARS
+    assert moved.ended_at == now
 
 
 def test_a_lock_out_lasts_as_long_as_it_should(world: World, admin: Api) -> None:

@@ -198,7 +198,7 @@ def test_a_creation_that_never_ends_is_given_up_and_taken_away(world: World, adm
 
 def test_a_deletion_outlives_its_operation(simple: ServiceLab) -> None:
     key = simple.created()
-    for _ in range(200):
+    for _ in range(80):
         simple.broker.script("deprovision", SLOW, does=False)
     delete = simple.delete(key)
     simple.settle(simple.services, key, most=timedelta(hours=400))

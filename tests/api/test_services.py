@@ -234,6 +234,8 @@ def test_its_state_says_where_it_is(place: Place, world: World, ids: dict[str, s
     bare = world.do(a_service(world, ids))
     seen = admin.data("GET", f"/service-instances/{bare}/status")
     assert (seen["host"], seen["port"], seen["state"]) == (None, None, "ready")
+    assert admin.data("GET", f"/service-instances/{bare}/log")["items"] == []
+    assert admin.code("GET", "/service-instances/nobody-s/log", 404) == "service_instance_not_found"
     assert admin.code("GET", "/service-instances/nobody-s/status", 404) == "service_instance_not_found"
 
 

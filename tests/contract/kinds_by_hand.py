@@ -1,7 +1,9 @@
 """A kind's server started as its `Launch` says, in a sandbox made by hand: no runtime, no platform."""
 
 import asyncio
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,6 +15,7 @@ from typing import Any
 
 from gongfang.brokers.kinds.interface import Launch, Server, ServiceKind, Site, Wanted
 from gongfang.domain.errors import Unavailable
+from gongfang.domain.hosting import PORTS_EACH
 from gongfang.domain.values import JsonObject
 from gongfang.toolbox import WheelToolbox
 from gongfang.toolbox.interface import Tool
@@ -24,6 +27,17 @@ _SHARED = [word for place in ("/tmp", "/dev/shm") for word in ("--perms", "1777"
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
+
+
+def free_block() -> int:
+    """The first of the ports that a server has, out of the range for them."""
+    while True:
+        port = random.randrange(16000, 20000 - PORTS_EACH, PORTS_EACH)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 class ByHand:
@@ -88,7 +102,8 @@ class ByHand:
         assert self._process is not None
         if self._process.returncode is None:
             for pid in _below(self._process.pid):
-                os.kill(pid, number)
+                with contextlib.suppress(ProcessLookupError):  # some end with others
+                    os.kill(pid, number)
         return await self._process.wait()
 
     async def wait(self) -> int:

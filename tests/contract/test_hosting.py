@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from gongfang.brokers.interface import Accepted, Bound, Done, Gone, Polled, Provisioned, Refused
 from gongfang.brokers.kinds.memory import MemoryKind
 from gongfang.domain.errors import Reason, Rejected, Unavailable
-from gongfang.domain.hosting import HostedInstance, HostedState
+from gongfang.domain.hosting import PORTS_EACH, HostedInstance, HostedState
 from gongfang.domain.services import BUILTIN, BindingState, Offering, ServicePlan
 from gongfang.reconcile.builtin import BuiltinBroker, sync_catalog
 from gongfang.reconcile.orphans import remove_orphans
@@ -21,6 +22,7 @@ from gongfang.runtimes.memory import MemoryRuntime
 from gongfang.state import Database, Writing
 from tests.api.conftest import postgres_url
 from tests.contract.hosting_lab import HostingLab, hosting_lab
+from tests.contract.kinds_by_hand import free_block
 
 __all__ = ["postgres_url"]
 pytestmark = pytest.mark.anyio
@@ -375,6 +377,17 @@ async def test_all_ports_taken_is_said(postgres_url: str, tmp_path: Path) -> Non
         told = await lab.broker.provision(lab.provision("sin_2"))
         assert isinstance(told, Refused)
         assert "GONGFANG_SERVICE_PORT_RANGE" in told.description
+
+
+async def test_a_port_that_another_has_is_left_to_it_where_ports_are_shared(lab: HostingLab) -> None:
+    first = free_block()
+    ports = range(first, first + 2 * PORTS_EACH)
+    broker = BuiltinBroker(
+        lab.database, (lab.kind,), lab.clock, owner="", ports=ports, enforces=lambda name: name != "own_network"
+    )
+    with socket.create_server(("127.0.0.1", first + 1)):  # the second one of a block
+        assert isinstance(await broker.provision(lab.provision()), Accepted | Refused)
+    assert [row.port for row in await lab.rows() if row.port == first] == []
 
 
 async def test_two_at_once_get_places_of_their_own(lab: HostingLab) -> None:

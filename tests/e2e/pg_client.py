@@ -24,8 +24,12 @@ class Connection:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         names = b"user\0" + user.encode() + b"\0database\0" + parts.path.lstrip("/").encode() + b"\0\0"
         body = struct.pack("!i", 196608) + names
-        self._socket.sendall(struct.pack("!i", len(body) + 4) + body)
-        self._log_in(password)
+        try:
+            self._socket.sendall(struct.pack("!i", len(body) + 4) + body)
+            self._log_in(password)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._file.close()

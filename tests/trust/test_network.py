@@ -296,6 +296,38 @@ def test_another_machine_cannot_route_in(world: World) -> None:
         assert said == "", host
 
 
+def test_a_database_is_reached_by_the_app_that_is_bound_to_it_alone(world: World) -> None:
+    platform = world.platform
+    platform.cli("services", "enable", "postgresql")
+    platform.cli("services", "create", "postgresql", "orders", "--plan", "small")
+    try:
+        seen = platform.json("services", "status", "orders")
+        place = f"{seen['host']}:{seen['port']}"
+        prefix = seen["host"].rpartition(".")[0]
+        script = "import socket,sys;socket.create_connection((sys.argv[1],int(sys.argv[2])),3)"
+        words = (sys.executable, "-c", script, seen["host"], str(seen["port"]))
+        world.lab.run(*words)  # it is there, and root's to reach
+        for app in ("mallory", "victim"):
+            assert str(world.ask("tcp", place, app)).startswith("closed"), app
+        platform.cli("bind", "victim", "orders")
+        assert str(world.ask("tcp", place, "victim")).startswith("open")
+        assert str(world.ask("tcp", f"{seen['host']}:22", "victim")).startswith("closed")
+
+        assert str(world.ask("tcp", place)).startswith("closed")
+        assert world.ask("scan", f"{prefix} {seen['port']}") == []
+        platform.cli("egress", "set", "--allow", "10.0.0.0/8")  # of a space, by the platform's own administrator
+        wait_until(lambda: str(world.ask("tcp", f"{LAN}:80")).startswith("open lan"), what="the LAN opens")
+        assert str(world.ask("tcp", place)).startswith("closed"), "no policy opens a server"
+        with pytest.raises(AssertionError, match="Refused"):
+            world.lab.run("setpriv", "--reuid", "61234", "--clear-groups", "/usr/bin/python3", *words[1:])
+
+        platform.cli("unbind", "victim", "orders")
+        assert str(world.ask("tcp", place, "victim")).startswith("closed")
+    finally:
+        platform.cli("egress", "set")
+        platform.cli("services", "delete", "orders", "--force", "--yes", check=False)
+
+
 def test_rules_that_were_flushed_come_back(world: World) -> None:
     table = "gongfang_"
     source = Path(__file__).parents[2] / "src"

@@ -19,8 +19,10 @@ from typing import Any, cast
 import orjson
 
 from gongfang.domain.errors import NotFound, invalid_field
+from gongfang.domain.hosting import HostedInstance
 from gongfang.domain.values import App, Build, Instance, Permission, Task
 from gongfang.operations.context import Context, find_app
+from gongfang.operations.services import find_service
 from gongfang.runtimes.interface import LogMark, Phase, Runtime
 from gongfang.state import Reading
 
@@ -175,6 +177,19 @@ async def build_source(context: Context, build_id: str) -> tuple[Build, Source]:
             raise NotFound("build_not_found", build=build_id)
         await _require_of_app(tx, context, build.app_id, NotFound("build_not_found", build=build_id))
         return build, Source(build.id, "build", build.created_at)
+
+
+async def service_sources(context: Context, ref: str) -> tuple[str, list[Source]]:
+    """A service's server of the platform's own, as it runs now; none where it is of an outside broker, or between two
+    starts. With the key that its changes are told under. Takes `logs:read` at the service instance."""
+    async with context.database.reading() as tx:
+        instance = await find_service(tx, context, ref, Permission.logs_read)
+        own = await tx.find(HostedInstance, owner="", instance_id=instance.id, limit=1)
+    if not own:
+        return "", []
+    server = own[0]
+    source = [Source(server.workload_id, server.service, server.created_at)] if server.workload_id else []
+    return server.id, source
 
 
 async def _require_of_app(tx: Reading, context: Context, app_id: str, missing: NotFound) -> None:

@@ -136,15 +136,19 @@ class BindingReconciler:
             return
         assert p.broker is not None
         broker = await self._brokers.of(p.broker)
+        noted, resent = noted
         p = replace(p, binding=noted)
         if kind is CallKind.bind:
             answer = await broker.bind(await self._bind_of(p))
         else:
             answer = await broker.unbind(Unbind(_target(p), noted.id, _who(p), _request_id(p)))
         p = replace(p, now=self._clock())
-        await self._write(p, plans.concluded_binding(p, kind, answer))
+        await self._write(p, plans.concluded_binding(p, kind, answer, resent=resent))
 
-    async def _note_call(self, p: BindingPicture, kind: CallKind, until: datetime) -> ServiceBinding | None:
+    async def _note_call(
+        self, p: BindingPicture, kind: CallKind, until: datetime
+    ) -> tuple[ServiceBinding, bool] | None:
+        """Writes the call down; the row with it, and whether it may have been sent before. None: look again."""
         async with self._database.writing() as tx:
             now = await tx.lock(ServiceBinding, p.binding.id)
             if now is None or now.deleting != p.binding.deleting:
@@ -158,7 +162,8 @@ class BindingReconciler:
                 changes["state"] = BindingState.deleting
             if not resent and not now.deleting:
                 changes["reason"] = None
-            return await tx.update(ServiceBinding, now.id, **changes)
+            written = await tx.update(ServiceBinding, now.id, **changes)
+        return (written, resent) if written is not None else None
 
     async def _bind_of(self, p: BindingPicture) -> Bind:
         b, i = p.binding, p.instance

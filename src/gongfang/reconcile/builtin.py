@@ -6,9 +6,10 @@ came of it. So an answer that was lost costs nothing: the same request finds the
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Container, Sequence
-from dataclasses import fields, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Literal, cast
 
 import orjson
 
@@ -18,7 +19,6 @@ from gongfang.brokers.interface import (
     Answer,
     Bind,
     Bound,
-    Broker,
     Catalog,
     CatalogOffering,
     CatalogPlan,
@@ -44,11 +44,14 @@ from gongfang.domain.errors import Conflict, Reason, Rejected
 from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState, LastOperation
 from gongfang.domain.ids import new_id
 from gongfang.domain.messages import words
-from gongfang.domain.services import BUILTIN, BindingState, Offering, ServiceBroker, ServicePlan
+from gongfang.domain.services import BindingState
 from gongfang.domain.values import JsonObject
-from gongfang.reconcile.hosting import seen_of, wanted
+from gongfang.reconcile.catalog import sync_catalog
+from gongfang.reconcile.hosted_rows import seen_of, wanted
 from gongfang.state import Database, Reading, Writing
 from gongfang.state.service_queries import ports_taken
+
+__all__ = ["BuiltinBroker", "sync_catalog"]
 
 _MOST_WORDS = 1000
 _IN_PROGRESS = "in progress"
@@ -84,7 +87,9 @@ class BuiltinBroker:
     def _offering(self, kind: ServiceKind) -> CatalogOffering:
         lacks = sorted(name for name in kind.needs if not self._enforces(name))
         why = Reason("service_needs", {"what": ", ".join(lacks)}) if lacks else None
-        return replace(kind.offering(), unavailable=why)
+        offering = kind.offering()
+        metadata = {**offering.metadata, "variables": dict(kind.variables())}
+        return replace(offering, metadata=metadata, unavailable=why)
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -105,7 +110,7 @@ class BuiltinBroker:
                 taken = await ports_taken(tx)
             if row is not None:
                 return _provisioned_already(row, kind.name, plan.name, ask.parameters)
-            port = next((first for first in self._blocks if first not in taken), None)
+            port = next((first for first in self._blocks if first not in taken and self._is_free(kind, first)), None)
             if port is None:
                 return _refused(422, Reason("service_ports_taken", {"count": len(self._blocks)}))
             operation = self._operation("provision")
@@ -130,6 +135,17 @@ class BuiltinBroker:
             except Conflict:
                 continue
             return Accepted(operation.id)
+
+    def _is_free(self, kind: ServiceKind, first: int) -> bool:
+        """Where servers share the machine's ports, others have some of them: another platform's servers, above all."""
+        if self._enforces("own_network"):
+            return True
+        try:
+            for offset in kind.ports.values():
+                socket.create_server(("127.0.0.1", first + offset)).close()
+        except OSError:
+            return False
+        return True
 
     async def update(self, ask: Update) -> Answer:
         found = await self._asked(ask.target, "service_instance", "update", ask.parameters)
@@ -354,91 +370,3 @@ async def _checked(plan: CatalogPlan, of: str, what: str, parameters: JsonObject
         return None
     said = "; ".join(f"{f.field}: {words(f.code, f.facts, 'en')}" for f in faults)
     return Refused(400, None, said[:_MOST_WORDS])
-
-
-# --- the catalogue's rows --------------------------------------------------------------------------------------------
-
-
-async def sync_catalog(database: Database, builtin: Broker, clock: Clock) -> None:
-    """At start: what the platform offers itself, as rows of the broker `builtin`. Ids stay; what is no longer offered
-    is marked so, since instances may be of it."""
-    catalog = await builtin.catalog()
-    if catalog is None:
-        return
-    async with database.writing() as tx:
-        if await tx.lock(ServiceBroker, BUILTIN) is None:
-            await tx.insert(
-                ServiceBroker(
-                    *(BUILTIN, None, None, BUILTIN, None, None, None),
-                    private=True,
-                    created_at=clock(),
-                    created_by=None,
-                )
-            )
-        known = {o.catalog_id: o for o in await tx.find(Offering, broker_id=BUILTIN)}
-        for offered in catalog.offerings:
-            before = known.pop(offered.id, None)
-            offering = _offering_row(offered, before.id if before is not None else new_id("off"))
-            await _put(tx, offering, before)
-            plans = {p.catalog_id: p for p in await tx.find(ServicePlan, offering_id=offering.id)}
-            for position, plan in enumerate(offered.plans):
-                was = plans.pop(plan.id, None)
-                await _put(
-                    tx, _plan_row(plan, offering.id, position, was.id if was is not None else new_id("pln")), was
-                )
-            for gone in plans.values():
-                await tx.update(ServicePlan, gone.id, gone=True)
-        for gone in known.values():
-            await tx.update(Offering, gone.id, gone=True)
-        await tx.update(ServiceBroker, BUILTIN, refreshed_at=clock())
-
-
-async def _put(tx: Writing, value: Any, before: Any) -> None:
-    """A new row, or what differs of one that is there."""
-    if before is None:
-        await tx.insert(value)
-        return
-    names = [f.name for f in fields(value)]
-    changed = {name: getattr(value, name) for name in names if getattr(value, name) != getattr(before, name)}
-    if changed:
-        await tx.update(cast(type[Any], type(value)), value.id, **changed)
-
-
-def _offering_row(offered: CatalogOffering, offering_id: str) -> Offering:
-    return Offering(
-        id=offering_id,
-        broker_id=BUILTIN,
-        catalog_id=offered.id,
-        name=offered.name,
-        description=offered.description,
-        tags=offered.tags,
-        requires=offered.requires,
-        bindable=offered.bindable,
-        instances_retrievable=offered.instances_retrievable,
-        bindings_retrievable=offered.bindings_retrievable,
-        allow_context_updates=offered.allow_context_updates,
-        plan_updateable=offered.plan_updateable,
-        metadata=offered.metadata,
-        unavailable=offered.unavailable,
-    )
-
-
-def _plan_row(plan: CatalogPlan, offering_id: str, position: int, plan_id: str) -> ServicePlan:
-    return ServicePlan(
-        id=plan_id,
-        offering_id=offering_id,
-        catalog_id=plan.id,
-        name=plan.name,
-        description=plan.description,
-        position=position,
-        free=plan.free,
-        bindable=plan.bindable,
-        binding_rotatable=plan.binding_rotatable,
-        plan_updateable=plan.plan_updateable,
-        schemas=plan.schemas,
-        maximum_polling_s=plan.maximum_polling_s,
-        maintenance_version=plan.maintenance_version,
-        maintenance_description=plan.maintenance_description,
-        metadata=plan.metadata,
-        memory_mb=plan.memory_mb,
-    )

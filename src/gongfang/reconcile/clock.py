@@ -13,6 +13,7 @@ import structlog
 
 from gongfang.domain.clock import SteadyClock
 from gongfang.domain.errors import Unavailable
+from gongfang.domain.hosting import HostedInstance
 from gongfang.domain.values import Instance, InstanceState, Operation, OperationStatus
 from gongfang.domain.webhooks import Webhook
 from gongfang.state import Database
@@ -25,6 +26,7 @@ _ALIVE = tuple(state.value for state in InstanceState if not state.ended)
 # Crashes count against an operation from its start on.
 _OF_OPERATIONS = ("deadline", "started_at")
 _OF_INSTANCES = ("started_at", "ready_at", "leaving_at")
+_OF_SERVERS = ("started_at", "ready_at", "next_start_at")
 
 
 async def move_along(database: Database, clock: SteadyClock, jump: timedelta) -> int:
@@ -32,12 +34,16 @@ async def move_along(database: Database, clock: SteadyClock, jump: timedelta) ->
     async with database.writing() as tx:
         moved = await tx.put_on(Operation, _OF_OPERATIONS, jump, answer="app_id", status=_ACTIVE)
         moved += await tx.put_on(Instance, _OF_INSTANCES, jump, answer="app_id", state=_ALIVE)
+        servers = await tx.put_on(HostedInstance, _OF_SERVERS, jump)
         # Else a jump of a day would give up at once what has failed for a moment.
         await tx.put_on(Webhook, ("failing_since", "next_attempt_at"), jump, enabled=True)
         await tx.move_lock_outs(jump)
         await tx.move_answers(jump)
         for app_id in {app_id for app_id in moved if app_id}:
             tx.wake("app", app_id)
+        for server_id in servers:
+            tx.wake("hosted", server_id)
+        moved += servers
         data = {"seconds": round(jump.total_seconds(), 1), "moved": len(moved)}
         await tx.event("platform:clock:jumped", at=clock() + jump, actor_name="platform", data=data)
     return len(moved)

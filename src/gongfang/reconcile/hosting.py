@@ -10,7 +10,7 @@ folder without a row is left alone: a database that was put back to an earlier s
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ from typing import Any
 import orjson
 import structlog
 
-from gongfang.brokers.kinds.interface import Change, Seed, Server, ServiceKind, Site, Wanted
+from gongfang.brokers.kinds.interface import Change, Seed, Server, ServiceKind, Site
 from gongfang.builders.archives import remove_tree
 from gongfang.domain.clock import Clock
 from gongfang.domain.errors import GongfangError, Reason, Rejected, Unavailable
-from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState, LastOperation
+from gongfang.domain.hosting import HostedBinding, HostedInstance, HostedState
 from gongfang.domain.ids import new_id
-from gongfang.domain.messages import words
-from gongfang.domain.services import BindingState, ServiceInstance
-from gongfang.domain.values import ExitInfo
-from gongfang.reconcile.exits import LAST_BYTES, exit_reason, last_lines
+from gongfang.reconcile.exits import LAST_BYTES, last_lines
+from gongfang.reconcile.hosted_figures import ServiceFigures, figures_of
+from gongfang.reconcile.hosted_rows import HostedRows, seen_of, wanted
 from gongfang.reconcile.plans import hosting as plan
 from gongfang.runtimes.interface import (
     Limits,
@@ -41,7 +40,7 @@ from gongfang.runtimes.interface import (
     WorkloadKind,
     WorkloadSpec,
 )
-from gongfang.state import Database, Writing
+from gongfang.state import Database
 from gongfang.toolbox.interface import Tool
 
 log = structlog.get_logger()
@@ -54,21 +53,6 @@ PROBING_S = 2.0  # of one look, after which others get their turn
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
 _GENERATION = "generation"  # the label that says what a workload was started for
 _BROKEN_AGAIN_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFigures:
-    """What a server is seen to take; None: not known (yet)."""
-
-    cores: float | None
-    cpu_seconds: float | None
-    limit_cores: float | None
-    memory_bytes: int | None
-    memory_limit_bytes: int | None
-    storage_bytes: int | None
-    storage_limit_bytes: int | None
-    connections: int | None
-    most_connections: int | None
 
 
 @dataclass
@@ -107,6 +91,7 @@ class HostedReconciler:
         folder: Path,
     ) -> None:
         self._database = database
+        self._rows = HostedRows(database, clock)
         self._runtime = runtime
         self._ensure = ensure
         self._kinds = {kind.name: kind for kind in kinds}
@@ -193,20 +178,20 @@ class HostedReconciler:
             case plan.Launch(fresh):
                 await self._launch(seen, fresh=fresh)
             case plan.Adopt():
-                await self._adopt(seen)
+                await self._rows.adopted(seen.row, seen.kind, seen.observed)
             case plan.Probe():
                 return await self._probe(seen)
             case plan.Reconfigure():
                 await self._reconfigure(seen)
             case plan.Settle():
-                await self._settle(seen)
+                await self._settle(seen.row)
             case plan.Stop(fault):
                 self._known[seen.row.id].fault = fault
                 await self._runtime.stop(str(seen.row.workload_id), grace_s=self._grace(seen))
             case plan.RecordEnd():
                 await self._record_end(seen, act)
             case plan.Break(reason, due):
-                await self._break(seen.row, reason, due)
+                await self._rows.broken(seen.row, reason, due)
             case plan.Tell(binding):
                 await self._tell(seen, binding)
             case plan.Revoke(binding):
@@ -241,7 +226,7 @@ class HostedReconciler:
             launch = kind.launch(self._site(seen, fresh=fresh))
             await asyncio.to_thread(self._folders, row, launch.conf)
         except Rejected as error:
-            await self._break(row, error.reason, self._again_at())
+            await self._rows.broken(row, error.reason, self._again_at())
             return
         if seen.picture.never:
             state = HostedState.creating
@@ -253,8 +238,7 @@ class HostedReconciler:
             changes: dict[str, Any] = {"workload_id": row.workload_id or new_id("srv"), "state": state}
             if state is not row.state and state is HostedState.updating:
                 changes["restarts"] = 0
-            async with self._database.writing() as tx:
-                row = await tx.update(HostedInstance, row.id, version=version, **changes) or row
+            row = await self._rows.launching(row, {**changes, "version": version})
         size = kind.size(row.plan)
         mounts = [Mount(self._data(row), "/data", writable=True, own=True, lock=True)]
         if launch.conf:
@@ -285,7 +269,7 @@ class HostedReconciler:
         except Rejected as error:
             if error.code == "path_in_use":  # by one that has not ended yet
                 raise Unavailable("path_in_use", path=str(self._data(row))) from None
-            await self._break(row, error.reason, self._again_at())
+            await self._rows.broken(row, error.reason, self._again_at())
 
     def _again_at(self) -> datetime:
         return self._clock() + timedelta(seconds=_BROKEN_AGAIN_S)
@@ -302,24 +286,6 @@ class HostedReconciler:
                 new.write_bytes(content)
                 new.chmod(0o644)  # the server is another user; nobody else passes the folders above
                 new.replace(folder / name)
-
-    async def _adopt(self, seen: _Seen) -> None:
-        """Writes where it is. Another address than before is another one in credentials, too."""
-        row, at = seen.row, seen.observed.endpoint
-        host = at.host if at is not None else "127.0.0.1"
-        ports = tuple(row.port + offset for offset in sorted(seen.kind.ports.values()))
-        async with self._database.writing() as tx:
-            await tx.update(
-                HostedInstance,
-                row.id,
-                started_at=seen.observed.started_at or self._clock(),
-                ready_at=None,
-                ended_at=None,
-                host=host,
-                open_ports=ports,
-            )
-            if row.host != host:
-                _wake_instance(tx, row)
 
     async def _probe(self, seen: _Seen) -> bool:
         """Waits a moment for its first answer; then it is made what it should be, before anybody is told of it."""
@@ -348,10 +314,14 @@ class HostedReconciler:
             known.trouble = _what(error)
             return False
         except Rejected as error:
-            await self._break(row, error.reason, self._again_at())
+            await self._rows.broken(row, error.reason, self._again_at())
             return True
-        await self._settle(seen)
+        await self._settle(seen.row)
         return True
+
+    async def _settle(self, row: HostedInstance) -> None:
+        self._known[row.id].misses = 0
+        await self._rows.settled(row)
 
     async def _reconfigure(self, seen: _Seen) -> None:
         known = self._known[seen.row.id]
@@ -362,99 +332,18 @@ class HostedReconciler:
             if isinstance(error, Unavailable) and known.tries < plan.TRIES:
                 raise
             known.tries = 0
-            async with self._database.writing() as tx:
-                row = await tx.lock(HostedInstance, seen.row.id)
-                if row is not None and row.generation == seen.row.generation:
-                    await tx.update(HostedInstance, row.id, state=HostedState.ready, **_taken_back(row, error.reason))
-                    _wake_instance(tx, row)
+            await self._rows.taken_back(seen.row, error.reason)
             return
         known.tries = 0
-        await self._settle(seen)
-
-    async def _settle(self, seen: _Seen) -> None:
-        """What was wished for when this was looked at is so now."""
-        row = seen.row
-        self._known[row.id].misses = 0
-        async with self._database.writing() as tx:
-            now = await tx.lock(HostedInstance, row.id)
-            if now is None or now.deleting:
-                return
-            last = now.last_operation
-            done = now.generation == row.generation
-            await tx.update(
-                HostedInstance,
-                row.id,
-                state=HostedState.ready if done else HostedState.updating,
-                reason=None,
-                observed_generation=row.generation,
-                plan_seen=row.plan,
-                parameters_seen=row.parameters,
-                initialized=True,
-                ready_at=now.ready_at or self._clock(),
-                next_start_at=None,
-                last_operation=_ended(last) if done else last,
-            )
-            if row.state is HostedState.crashed:
-                await self._event(tx, row, "service:recovered", {})
-            _wake_instance(tx, row)
+        await self._settle(seen.row)
 
     async def _record_end(self, seen: _Seen, act: plan.RecordEnd) -> None:
-        row, size = seen.row, seen.kind.size(seen.row.plan)
-        exit_info = act.exit or ExitInfo(None, lost=True)
-        reason = act.fault or exit_reason(exit_info, memory_mb=size.memory_mb, disk_mb=size.storage_mb)
-        if exit_info.disk_full:
-            reason = Reason("service_storage_full", {"storage_mb": size.storage_mb})
-        changes: dict[str, Any] = {
-            "workload_id": None,
-            "started_at": None,
-            "ready_at": None,
-            "ended_at": seen.observed.ended_at or self._clock(),
-            "restarts": act.restarts,
-            "next_start_at": act.next_start_at,
-        }
-        crashed = False
-        if act.counted:
-            changes["reason"] = reason
-            changes["last_output"] = await self._last_output(str(row.workload_id))
-            if act.give_up:
-                changes |= {"state": HostedState.broken, "last_operation": _ended(row.last_operation, reason)}
-            elif act.take_back:
-                changes |= {"state": HostedState.crashed, **_taken_back(row, reason)}
-            elif seen.picture.settled:
-                crashed = row.state is HostedState.ready
-                changes["state"] = HostedState.crashed
-        async with self._database.writing() as tx:
-            now = await tx.lock(HostedInstance, row.id)
-            if now is None:
-                return
-            if now.generation != row.generation:  # wished anew meanwhile: nothing of that is given up
-                for name in ("last_operation", "plan", "parameters", "generation", "observed_generation"):
-                    changes.pop(name, None)
-            await tx.update(HostedInstance, row.id, **changes)
-            if crashed:
-                await self._event(tx, row, "service:crashed", {"reason": reason.code})
-            _wake_instance(tx, row)
-        self._known[row.id] = _Known()
-        await self._runtime.remove(str(row.workload_id))
-
-    async def _last_output(self, workload_id: str) -> str:
-        return last_lines((await self._runtime.read_log(workload_id, offset=-LAST_BYTES, limit=LAST_BYTES)).data)
-
-    async def _break(self, row: HostedInstance, reason: Reason, due: datetime | None) -> None:
-        """It is not to serve. What was asked for has failed with that."""
-        async with self._database.writing() as tx:
-            now = await tx.lock(HostedInstance, row.id)
-            if now is None:
-                return
-            changes: dict[str, Any] = {}
-            if now.observed_generation != now.generation and now.generation == row.generation:
-                changes["last_operation"] = _ended(now.last_operation, reason)
-                due = None if now.observed_generation == 0 else due
-            await tx.update(
-                HostedInstance, row.id, state=HostedState.broken, reason=reason, next_start_at=due, **changes
-            )
-            _wake_instance(tx, row)
-        log.warning("a service's server is broken", hosted=row.id, reason=reason.code)
+        workload_id = str(seen.row.workload_id)
+        output = await self._runtime.read_log(workload_id, offset=-LAST_BYTES, limit=LAST_BYTES)
+        size = seen.kind.size(seen.row.plan)
+        await self._rows.ended(seen.picture, act, size, seen.observed.ended_at, last_lines(output.data))
+        self._known[seen.row.id] = _Known()
+        await self._runtime.remove(workload_id)
 
     async def _tell(self, seen: _Seen, binding: HostedBinding) -> None:
         failed: Reason | None = None
@@ -462,29 +351,18 @@ class HostedReconciler:
             await seen.kind.bind(self._server(seen), _seed(binding))
         except Rejected as error:
             failed = error.reason
-        async with self._database.writing() as tx:
-            now = await tx.lock(HostedBinding, binding.id)
-            if now is None or now.deleting:
-                return
-            state = BindingState.ready if failed is None else BindingState.failed
-            last = _ended(now.last_operation, failed)
-            await tx.update(HostedBinding, binding.id, state=state, reason=failed, last_operation=last)
-            _wake_binding(tx, seen.row, binding)
+        await self._rows.told(seen.row, binding, failed)
 
     async def _revoke(self, seen: _Seen, binding: HostedBinding) -> None:
         await seen.kind.unbind(self._server(seen), _seed(binding))
-        async with self._database.writing() as tx:
-            await tx.delete(HostedBinding, id=binding.id)
-            _wake_binding(tx, seen.row, binding)
+        await self._rows.revoked(seen.row, binding)
 
     async def _destroy(self, row: HostedInstance) -> None:
         """The data go before the row: what is cut off here is done again, and nothing is left that nobody knows."""
         if row.workload_id is not None:
             await self._runtime.remove(row.workload_id)
         await asyncio.to_thread(remove_tree, self._folder / row.id)
-        async with self._database.writing() as tx:
-            await tx.delete(HostedInstance, id=row.id)
-            _wake_instance(tx, row)
+        await self._rows.destroyed(row)
 
     async def _forgotten(self, key: str) -> None:
         self._known.pop(key, None)
@@ -506,53 +384,11 @@ class HostedReconciler:
         known.misses = 0
         usage = await self._runtime.usage(row.workload_id)
         at = asyncio.get_running_loop().time()
-        cores = None
-        if usage is not None and known.usage is not None and at > known.usage[0]:
-            cores = max(0.0, (usage.cpu_s - known.usage[1].cpu_s) / (at - known.usage[0]))
+        known.figures = figures_of(told, size, at, usage, known.usage)
         known.usage = None if usage is None else (at, usage)
-        known.figures = ServiceFigures(
-            cores=cores,
-            cpu_seconds=usage.cpu_s if usage else None,
-            limit_cores=size.cpu,
-            memory_bytes=usage.memory_bytes if usage else None,
-            memory_limit_bytes=size.memory_mb * MB,
-            storage_bytes=told.storage_bytes,
-            storage_limit_bytes=size.storage_mb * MB,
-            connections=told.connections,
-            most_connections=size.connections,
-        )
-
-    async def _event(self, tx: Writing, row: HostedInstance, tag: str, data: dict[str, Any]) -> None:
-        """Of the service instance that it serves; another platform's is that platform's matter."""
-        if row.owner:
-            return
-        instance = await tx.one(ServiceInstance, row.instance_id)
-        if instance is None:
-            return
-        await tx.event(
-            tag,
-            at=self._clock(),
-            tenant_id=instance.tenant_id,
-            organization_id=instance.organization_id,
-            space_id=instance.space_id,
-            object_id=instance.id,
-            object_name=instance.name,
-            data=data,
-        )
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
-
-
-def wanted(kind: ServiceKind, row: HostedInstance) -> Wanted:
-    return Wanted(row.plan, kind.size(row.plan), row.parameters)
-
-
-def seen_of(kind: ServiceKind, row: HostedInstance) -> Wanted | None:
-    """What the server is, as far as it ever came to be."""
-    if row.plan_seen is None:
-        return None
-    return Wanted(row.plan_seen, kind.size(row.plan_seen), row.parameters_seen or {})
 
 
 def _change(kind: ServiceKind, row: HostedInstance) -> Change:
@@ -567,36 +403,6 @@ def _change(kind: ServiceKind, row: HostedInstance) -> Change:
 
 def _seed(binding: HostedBinding) -> Seed:
     return Seed(binding.binding_id, orjson.loads(binding.seed_secret), binding.parameters)
-
-
-def _ended(operation: LastOperation | None, failed: Reason | None = None) -> LastOperation | None:
-    if operation is None or operation.state != "in progress":
-        return operation
-    if failed is None:
-        return replace(operation, state="succeeded")
-    return replace(operation, state="failed", description=words(failed.code, failed.facts, "en"))
-
-
-def _taken_back(row: HostedInstance, reason: Reason) -> dict[str, Any]:
-    """The wishes are again what the server was before."""
-    return {
-        "plan": row.plan_seen,
-        "parameters": row.parameters_seen or {},
-        "generation": row.generation + 1,
-        "observed_generation": row.generation + 1,
-        "reason": reason,
-        "last_operation": _ended(row.last_operation, reason),
-    }
-
-
-def _wake_instance(tx: Writing, row: HostedInstance) -> None:
-    if not row.owner:
-        tx.wake("service", row.instance_id)
-
-
-def _wake_binding(tx: Writing, row: HostedInstance, binding: HostedBinding) -> None:
-    if not row.owner:
-        tx.wake("binding", binding.binding_id)
 
 
 def _what(error: GongfangError) -> str:

@@ -188,13 +188,21 @@ class Load:
 
     async def settle(self, *, old_base: str, new_base: str) -> None:
         """Brings the schema up to date, and forgets what was true of the other machine only: no instance runs, and
-        none has an address; host names under the old base domain stand under this platform's base domain."""
+        none has an address, no server of a service runs; host names under the old base domain stand under this
+        platform's base domain."""
         await self._connection.run_sync(upgrade_to, "head")
         await self._connection.execute(
             text(
                 "UPDATE instances SET state = 'exited', ended_at = now(), host = NULL, port = NULL, reason = NULL,"
                 """ exit = '{"code": null, "signal": null, "out_of_memory": false, "lost": true}'"""
                 " WHERE state NOT IN ('exited', 'crashed')"
+            )
+        )
+        # Data of services are not in the backup: their reconciler finds that, and makes none anew.
+        await self._connection.execute(
+            text(
+                "UPDATE hosted_instances SET workload_id = NULL, host = NULL, started_at = NULL, ready_at = NULL,"
+                " state = CASE WHEN deleting THEN 'deleting' ELSE 'creating' END"
             )
         )
         if old_base and old_base != new_base:

@@ -47,6 +47,10 @@ _UNSETTLED_SERVICES = text(
 _UNSETTLED_BINDINGS = text(
     """
     SELECT id FROM service_bindings WHERE state <> 'ready' OR deleting OR call IS NOT NULL
+    UNION SELECT b.id FROM service_bindings b
+        JOIN hosted_instances h ON h.owner = '' AND h.instance_id = b.service_instance_id
+        WHERE h.host IS NOT NULL AND cardinality(b.endpoints) > 0
+            AND NOT EXISTS (SELECT 1 FROM unnest(b.endpoints) AS e WHERE split_part(e, ':', 1) = h.host)
     UNION SELECT binding_id FROM operations
         WHERE status IN ('pending', 'running') AND service_instance_id IS NOT NULL AND binding_id IS NOT NULL
     """
@@ -117,7 +121,7 @@ async def unsettled_services(tx: Reading) -> list[str]:
 
 
 async def unsettled_bindings(tx: Reading) -> list[str]:
-    """The same of bindings; of some only the operation is left."""
+    """The same of bindings; of some only the operation is left, and of some the server has moved."""
     return [row.id for row in (await tx.connection.execute(_UNSETTLED_BINDINGS)).all()]
 
 

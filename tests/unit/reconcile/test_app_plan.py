@@ -196,6 +196,7 @@ class World:
                     started_at=p.now,
                     host="127.0.0.1",
                     port=1000 + self.count,
+                    bound=p.bound,
                 )
                 self.picture = replace(p, instances=(*p.instances, new))
             case a.LaunchInstance(instance):
@@ -566,3 +567,38 @@ def test_a_task_apps_run_ends_the_wish_to_run_it_before_the_operation() -> None:
         )
     )
     assert [type(x) for x in plan.actions] == [a.MarkHealthy, a.StopApp, a.FinishOperation]
+
+
+# --- bindings --------------------------------------------------------------------------------------------------------
+
+
+def test_other_bindings_replace_instances_with_none_fewer_ready() -> None:
+    w = running(3)
+    w.picture = replace(w.picture, bound="new")
+    w.settle()
+    assert [(i.bound, i.state) for i in w.live()] == [("new", READY)] * 3
+    assert w.least_ready == 3
+
+
+def test_bindings_that_an_app_does_not_run_with_leave_what_serves() -> None:
+    w = running(2)
+    old = {i.id for i in w.live()}
+    w.picture = replace(w.picture, bound="bad")
+    w.behaviour[w.picture.app.target_release_id] = "crash"
+    w.settle(seconds=20)
+    assert w.least_ready == 2
+    w.picture = replace(w.picture, bound="")
+    w.settle(seconds=20)
+    assert {i.id for i in w.live()} == old
+
+
+def test_an_app_is_not_removed_before_it_is_unbound() -> None:
+    w = running(1)
+    w.change_app(destroying=True, desired=DesiredState.stopped)
+    w.picture = replace(w.picture, bindings=1)
+    w.settle(seconds=30)
+    assert not w.live()
+    plan = plan_app(w.picture)
+    assert not any(isinstance(x, a.RemoveApp) for x in plan.actions) and plan.wake_at is not None
+    w.picture = replace(w.picture, bindings=0)
+    assert any(isinstance(x, a.RemoveApp) for x in plan_app(w.picture).actions)

@@ -119,6 +119,12 @@ def test_pinned_ports_are_named_and_have_slots_of_their_own(tmp_path: Path) -> N
         Slot(2, pinned=True),
     ]
     assert [ports.slot(port) for port in (20000, 20007)] == [Slot(0), Slot(7)]
+    with socket.create_server(("127.0.0.1", 0)) as other:  # of any of the block's, where loopback is the machine's
+        port = other.getsockname()[1] - 3
+        block = Ports(tmp_path, 1, 1, (port, port + 3))
+        with pytest.raises(Unavailable, match=str(port)):
+            block.take_pinned(port, on_loopback=True)
+        block.take_pinned(port, on_loopback=False)
     ports.adopt(31000)
     assert not ports.slot(31000).pinned  # of ranges of before: told somehow, never an error
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gongfang.api import sse
 from gongfang.api.call import Call, KnownCall
-from gongfang.api.documented import EVENT_STREAM
+from gongfang.api.documented import EVENT_STREAM, may_be_ambiguous
 from gongfang.api.endpoint import Routes
 from gongfang.api.present import build_out, line_out, task_out
 from gongfang.api.routes.tasks import task_ended
@@ -114,6 +114,35 @@ async def task_log(
         return task_out(await tasks.show_task(call.context, task_id), call.language)
 
     return await _one_log(call, reader, source, tail, cursor, follow, last_event_id, "task", finished, last)
+
+
+@routes.add(
+    "GET",
+    "/service-instances/{service_instance_id}/log",
+    LogPage,
+    "Read or follow a service's log",
+    "服务实例日志",
+    responses=_STREAM | may_be_ambiguous(),
+)
+async def service_log(
+    call: Call,
+    service_instance_id: str,
+    tail: Tail = 100,
+    cursor: Cursor = None,
+    follow: Follow = False,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Of a server of the platform's own, since its last start."""
+    reader = LogReader(call.services.runtime)
+
+    async def sources() -> Sequence[Source]:
+        return (await logs.service_sources(call.context, service_instance_id))[1]
+
+    key, now = await logs.service_sources(call.context, service_instance_id)
+    first = await reader.page(now, tail=tail, cursor=last_event_id if follow and last_event_id else cursor)
+    if not follow:
+        return _page(call, first)
+    return sse.stream(call, _followed(call, reader, sources, first, ("hosted", key), _never, None))
 
 
 async def _one_log(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gongfang.cli import render
+from gongfang.cli.commands.logs import print_lines
 from gongfang.cli.commands.tree import place_id
 from gongfang.cli.errors import Failed
 from gongfang.cli.framework import command, group, pairs
@@ -263,6 +264,22 @@ def show(session: Session, service: str) -> None:
 def status(session: Session, service: str) -> None:
     found = session.client.services.status(service)
     session.show(found, lambda: render.facts(_status(found)))
+
+
+@command(
+    "logs",
+    taught(
+        "Show the output of a service instance's server, since it was started last.",
+        "查看服务实例自上次启动以来的输出。",
+        "gongfang services logs orders -f",
+    ),
+    into=services,
+)
+@service_argument
+@click.option("-f", "--follow", is_flag=True, help=t("Go on as lines come.", "持续输出。"))
+@click.option("-n", "--tail", type=click.IntRange(min=0), default=100, help=t("The last N lines.", "最后 N 行。"))
+def show_log(session: Session, service: str, follow: bool, tail: int) -> None:
+    print_lines(session, session.client.services.log(service, tail=tail, follow=follow))
 
 
 def _status(found: ServiceStatusOut) -> tuple[tuple[str, object], ...]:

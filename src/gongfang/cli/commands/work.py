@@ -57,7 +57,7 @@ def list_operations(session: Session, named: str | None, app: str | None, status
         (
             o.id,
             o.kind,
-            o.app_name or "",
+            _about(o),
             render.word(o.status),
             render.when(o.created_at),
             render.took(o.created_at, o.finished_at),
@@ -82,12 +82,18 @@ def watch(session: Session, operation_id: str) -> None:
     session.show(ended, lambda: session.note(f"{ended.kind}: {render.coloured(render.word(ended.status))}"))
 
 
+def _about(operation: OperationOut) -> str:
+    """The app, the service, or both."""
+    return " · ".join(name for name in (operation.app_name, operation.service_name) if name)
+
+
 def _describe(operation: OperationOut) -> None:
     render.facts(
         [
             ("Id", operation.id),
             (t("What", "操作"), operation.kind),
             (t("App", "应用"), operation.app_name),
+            (t("Service", "服务实例"), operation.service_name),
             (t("Status", "状态"), render.word(operation.status)),
             (t("Reason", "原因"), operation.reason.message if operation.reason else None),
             (t("Release", "发布"), operation.release),

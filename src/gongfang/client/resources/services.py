@@ -1,11 +1,12 @@
 """Middleware: the catalogue, what organisations may use, service instances, and bindings of apps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gongfang.client.pages import Pages
+from gongfang.client.resources import logs
 from gongfang.client.resources.base import Resource, given, part
-from gongfang.wire.models import OnlyOperation, OperationOut
+from gongfang.wire.models import LogLine, OnlyOperation, OperationOut
 from gongfang.wire.services import (
     BindingOut,
     BindingWithOperation,
@@ -105,6 +106,11 @@ class Services(Resource):
     def status(self, service: str) -> ServiceStatusOut:
         """5.4(6) 服务运行状态: where it answers, and what it takes."""
         return self._get(f"/service-instances/{part(service)}/status", ServiceStatusOut)
+
+    def log(self, service: str, *, tail: int | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """Of its server, since that was started last; with `follow`, as it comes."""
+        path = f"/service-instances/{part(service)}/log"
+        return (logs.follow if follow else logs.read)(self._http, path, {"tail": tail})
 
     def bindings(self, service: str, *, page_size: int | None = None) -> Pages[BindingOut]:
         return self._list(f"/service-instances/{part(service)}/bindings", BindingOut, page_size=page_size)

@@ -203,11 +203,12 @@ def _bind(p: BindingPicture) -> BindingDecision:  # noqa: PLR0911  (one answer a
         if p.broker is None or p.plan is None:
             return _give_up(p, Reason("service_plan_gone", {}))
         return BindingDecision(SendBinding(CallKind.bind, _until(p)), step="step_credentials")
-    if p.now >= call.until:
+    last = p.operation.deadline if p.operation is not None else call.until
+    if p.now >= last:
         return _give_up(p, p.binding.reason or Reason("deadline_passed", {}))
     due = _due(p, call)
     if due is not None:
-        return BindingDecision(wake_at=min(due, call.until))
+        return BindingDecision(wake_at=min(due, last))
     return BindingDecision(AskBinding() if call.accepted else SendBinding(CallKind.bind, call.until))
 
 
@@ -286,9 +287,10 @@ def _undo(p: BindingPicture) -> BindingDecision:
 
 
 def concluded_binding(  # noqa: PLR0911  (one answer a case)
-    p: BindingPicture, kind: CallKind, answer: Answer
+    p: BindingPicture, kind: CallKind, answer: Answer, *, resent: bool
 ) -> BindingOutcome:
-    """`p`: as it was when the request left, but for `call`, which is the one that was written down for it."""
+    """`p`: as it was when the request left, but for `call`, which is the one that was written down for it. `resent`: it
+    may have been sent before, too."""
     call = p.binding.call
     assert call is not None
     match answer:
@@ -302,7 +304,7 @@ def concluded_binding(  # noqa: PLR0911  (one answer a case)
             taken = replace(call, accepted=True, operation=operation, attempts=0)
             return BindingOutcome({"call": _later(p, taken, retry_after), "reason": None})
         case Refused():
-            return _refused(p, kind, call, answer)
+            return _refused(p, kind, call, answer, resent=resent)
         case Unsure(reason, mitigate, retry_after):
             if kind is CallKind.bind and mitigate:
                 return _dropped(reason, orphan=True)
@@ -315,12 +317,12 @@ def _dropped(reason: Reason, *, orphan: bool) -> BindingOutcome:
     return BindingOutcome(end=_failed(reason), orphan=orphan, remove=True)
 
 
-def _refused(p: BindingPicture, kind: CallKind, call: BrokerCall, answer: Refused) -> BindingOutcome:
+def _refused(p: BindingPicture, kind: CallKind, call: BrokerCall, answer: Refused, *, resent: bool) -> BindingOutcome:
     reason = refusal(answer)
     if answer.concurrency:
-        return BindingOutcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S)})
+        return BindingOutcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S), "reason": reason})
     if kind is CallKind.bind:
-        return _dropped(reason, orphan=False)
+        return _dropped(reason, orphan=resent)  # what the same request has done before, nobody knows
     # Refused to undo it: nobody uses it any more, and it is asked again, ever more seldom.
     again = replace(call, attempts=0, next_at=p.now + timedelta(seconds=FIRST_AGAIN_S))
     return BindingOutcome({"call": again, "reason": reason}, end=_failed(reason))

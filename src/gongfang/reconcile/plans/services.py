@@ -207,15 +207,23 @@ def _until(p: ServicePicture) -> datetime:
 
 
 def _go_on(p: ServicePicture, call: BrokerCall) -> Decision:
-    if p.now >= call.until:
+    last = _last_moment(p, call)
+    if p.now >= last:
         reason = p.instance.reason or Reason("deadline_passed", {})
         return Decision(Settle(_given_up(p, call.kind, reason)))
     due = _due(p, call)
     if due is not None:
-        return Decision(wake_at=min(due, call.until))
+        return Decision(wake_at=min(due, last))
     if call.accepted:
         return Decision(Ask())
     return Decision(Send(call.kind, call.until), step="step_broker_asked")
+
+
+def _last_moment(p: ServicePicture, call: BrokerCall) -> datetime:
+    """When it is given up. The operation's deadline counts first: it is moved along when the clock is put on."""
+    if p.operation is None or (p.plan is not None and p.plan.maximum_polling_s):
+        return call.until
+    return p.operation.deadline
 
 
 def _due(p: ServicePicture, call: BrokerCall) -> datetime | None:
@@ -314,7 +322,7 @@ def concluded(p: ServicePicture, kind: CallKind, answer: Answer, *, resent: bool
                 changes["dashboard_url"] = dashboard_url
             return Outcome(changes)
         case Refused():
-            return _refused(p, kind, call, answer)
+            return _refused(p, kind, call, answer, resent=resent)
         case Unsure(reason, mitigate, retry_after):
             if kind is CallKind.provision and mitigate:
                 return _never(p, reason, orphan=True)
@@ -344,13 +352,15 @@ def _done(p: ServicePicture, kind: CallKind, dashboard_url: str | None) -> Outco
     return Outcome(_ready(p, **more), _SUCCEEDED)
 
 
-def _refused(p: ServicePicture, kind: CallKind, call: BrokerCall, answer: Refused) -> Outcome:
+def _refused(p: ServicePicture, kind: CallKind, call: BrokerCall, answer: Refused, *, resent: bool) -> Outcome:
+    """A refusal has done nothing; what the same request has done before, nobody knows."""
     reason = refusal(answer)
     if answer.concurrency:
-        return Outcome({"call": _later(p, call, answer.retry_after or CONCURRENCY_S), "state": BUSY[kind]})
+        again = _later(p, call, answer.retry_after or CONCURRENCY_S)
+        return Outcome({"call": again, "state": BUSY[kind], "reason": reason})
     match kind:
         case CallKind.provision:
-            return _never(p, reason, orphan=False)
+            return _never(p, reason, orphan=resent)
         case CallKind.deprovision:
             changes: dict[str, Any] = {
                 "state": ServiceState.broken,

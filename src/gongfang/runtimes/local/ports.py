@@ -51,7 +51,7 @@ class Ports:
         first, last = self._pinned
         if not first <= port <= last - PORTS_EACH + 1 or (port - first) % PORTS_EACH:
             raise Rejected("port_out_of_range", port=port, first=first, last=last, step=PORTS_EACH)
-        if port in self._taken or (on_loopback and not _is_free(port)):
+        if port in self._taken or (on_loopback and not all(map(_is_free, range(port, port + PORTS_EACH)))):
             raise Unavailable("port_in_use", port=port, retry_after=5)
         self._taken.add(port)
 
