@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from gongfang.brokers.interface import (
     Accepted,
     Bind,
+    Broker,
     Deprovision,
     Done,
     Gone,
@@ -57,7 +58,7 @@ class HostingLab:
 
     database: Database
     kind: ServiceKind
-    broker: BuiltinBroker
+    broker: Broker
     runtime: Runtime
     clock: Ahead
     folder: Path

@@ -1,5 +1,6 @@
 """What every broker must do, by the Open Service Broker API 2.17. Each driver comes with a lab that makes it work on:
-so far the built-in one, on a real database and the pretending runtime."""
+the built-in one, on a real database and the pretending runtime; and the client of outside brokers, which speaks with
+the same one over HTTP. Brokers that are somebody else's, and bad ones, are in `test_broker_outside`."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from gongfang.brokers.interface import Accepted, Bound, Done, Gone, Provisioned, Refused, Updated
+from gongfang.brokers.osb.client import OsbClient
+from gongfang.outbound import anything
 from tests.contract.hosting_lab import HostingLab, hosting_lab
+from tests.contract.osb_server import PASSWORD, USER, OsbServer, served
 
 pytestmark = pytest.mark.anyio
 
@@ -17,10 +21,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-async def lab(postgres_url: str, tmp_path: Path) -> AsyncIterator[HostingLab]:
+@pytest.fixture(params=["builtin", "outside"])
+async def lab(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> AsyncIterator[HostingLab]:
     async with hosting_lab(postgres_url, tmp_path / "services") as lab:
-        yield lab
+        if request.param == "builtin":
+            yield lab
+            return
+        async with served(OsbServer(lab.broker).app) as url:
+            lab.broker = OsbClient(url, USER, PASSWORD, allowed=anything, timeout_s=20)
+            yield lab
 
 
 def status(answer: object) -> tuple[int, str | None]:

@@ -22,10 +22,7 @@ from gongfang.domain.errors import GongfangError, Precondition
 from gongfang.domain.services import CallKind
 from gongfang.domain.values import Level, Permission, Role
 from gongfang.state import Database, Hub, Keyring
-from tests.api.conftest import postgres_url
 from tests.contract.broker_endpoint_lab import ORIGIN, EndpointLab, Platform, endpoint_lab
-
-__all__ = ["postgres_url"]
 
 
 @pytest.fixture

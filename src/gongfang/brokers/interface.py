@@ -138,7 +138,8 @@ class Deprovision:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """`app_id` None: a key for people. `predecessor_id`: the binding whose credentials these take over from."""
+    """`app_id` None: a key for people. `predecessor_id`: the binding whose credentials these take over from.
+    `requires`: as the offering has it in the catalogue, against which the answer is checked; None: it is not."""
 
     target: Target
     binding_id: str
@@ -149,6 +150,7 @@ class Bind:
     where: Where
     who: Who | None
     request_id: str
+    requires: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +163,14 @@ class Unbind:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """`binding_id` None: of the instance. `operation`: the string of the 202, None where it had none."""
+    """`binding_id` None: of the instance. `operation`: the string of the 202, None where it had none.
+    `requires`: as of `Bind`, where a binding is fetched."""
 
     target: Target
     binding_id: str | None
     operation: str | None
     request_id: str
+    requires: tuple[str, ...] | None = None
 
 
 # --- what is answered ------------------------------------------------------------------------------------------------

@@ -182,6 +182,7 @@ class BindingReconciler:
             where=Where(i.tenant_id, i.organization_id, names[0], i.space_id, names[1], i.name),
             who=_who(p),
             request_id=_request_id(p),
+            requires=p.offering.requires if p.offering else None,
         )
 
     async def _poll(self, p: BindingPicture) -> bool:
@@ -193,7 +194,8 @@ class BindingReconciler:
         ask = Poll(_target(p), p.binding.id, call.operation, _request_id(p))
         outcome = plans.polled_binding(p, await broker.last_operation(ask))
         if outcome.fetch:
-            outcome = plans.fetched_binding(p, await broker.fetch_binding(replace(ask, operation=None)))
+            fetch = replace(ask, operation=None, requires=p.offering.requires if p.offering else None)
+            outcome = plans.fetched_binding(p, await broker.fetch_binding(fetch))
         await self._write(replace(p, now=self._clock()), outcome)
         still = outcome.changes.get("call")
         return not (isinstance(still, BrokerCall) and still.accepted)
