@@ -185,11 +185,12 @@ class Settings(BaseSettings):
         if not 1 <= first <= last <= 65535:
             raise ValueError("service_port_range must be two ports, the first not above the last")
         if first <= self.port_range[1] and self.port_range[0] <= last:
-            raise ValueError("service_port_range and port_range must have no port in common")
+            ordinary = "-".join(map(str, self.port_range))
+            raise ValueError(f"service_port_range ({first}-{last}) and port_range ({ordinary}) must share no port")
         for name in ("api_port", "edge_port", "edge_tls_port"):
             port = getattr(self, name)
             if port is not None and first <= port <= last:
-                raise ValueError(f"{name} must not lie in service_port_range")
+                raise ValueError(f"{name} ({port}) must not lie in service_port_range ({first}-{last})")
         return self
 
     @property
