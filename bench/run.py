@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-NAMES = ("deploy", "nothing_dropped", "idle", "edge", "changes", "api", "scale", "chaos", "isolation")
+NAMES = ("deploy", "nothing_dropped", "idle", "edge", "changes", "api", "scale", "chaos", "isolation", "services")
 
 
 def main() -> int:
