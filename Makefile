@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run down test test-trust check unit lock bench format
+.PHONY: help setup run down test test-trust check lint unit lock bench format
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,12 +24,14 @@ run: setup ## Start the platform, deploy the sample app, say where to look
 down: ## Stop the platform started by `make run`
 	@$(BIN)/gongfang down
 
-check: setup ## The fast part: ruff, pyright strict, import contracts, unit tests
+check: setup ## The fast part: ruff, pyright strict, import contracts; unit tests beside them
+	@$(MAKE) --no-print-directory -j2 lint unit
+
+lint: setup ## ruff, pyright strict, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pyright --warnings
-	@$(BIN)/python -m pytest tests/unit
 
 unit: setup ## Unit tests alone
 	@$(BIN)/python -m pytest tests/unit
