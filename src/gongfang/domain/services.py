@@ -75,6 +75,12 @@ class BrokerCall:
     attempts: int = 0
     next_at: datetime | None = None
 
+    def looked_at(self, now: datetime, deadline: datetime | None) -> datetime:
+        """When it is looked at again: the first of its moments that is still to come (`deadline`: of who asked for it),
+        else at once."""
+        moments = [moment for moment in (self.next_at, self.until, deadline) if moment is not None and moment > now]
+        return min(moments, default=now)
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceBroker:

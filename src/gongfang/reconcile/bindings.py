@@ -90,8 +90,7 @@ class BindingReconciler:
         if p is None or p.binding.call is None:
             return 0.0
         call = p.binding.call
-        moments = [m for m in (call.next_at, call.until, p.operation and p.operation.deadline) if m is not None]
-        return self._seconds(min((m for m in moments if m > self._clock()), default=self._clock()))
+        return self._seconds(call.looked_at(self._clock(), p.operation.deadline if p.operation else None))
 
     async def _gone(self, key: str) -> float | None:
         """The binding is no more; its operation may still wait for the app to run without it."""

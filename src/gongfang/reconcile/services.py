@@ -90,8 +90,7 @@ class ServiceReconciler:
         if p is None or p.instance.call is None:
             return 0.0
         call = p.instance.call
-        moments = [m for m in (call.next_at, call.until, p.operation and p.operation.deadline) if m is not None]
-        return self._seconds(min((m for m in moments if m > self._clock()), default=self._clock()))
+        return self._seconds(call.looked_at(self._clock(), p.operation.deadline if p.operation else None))
 
     # --- gather ------------------------------------------------------------------------------------------------------
 

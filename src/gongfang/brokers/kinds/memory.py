@@ -5,10 +5,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import NAMESPACE_DNS, uuid5
 
 from gongfang.brokers.interface import CatalogOffering, CatalogPlan
 from gongfang.brokers.kinds.interface import Change, Figures, Launch, Seed, Server, Site, Size, Wanted
+from gongfang.brokers.kinds.parts import catalog_id
 from gongfang.domain.errors import GongfangError, Rejected
 from gongfang.domain.values import JsonObject
 
@@ -51,7 +51,7 @@ class MemoryKind:
             "service_binding": {"create": {"parameters": _SCHEMA}},
         }
         return CatalogOffering(
-            id=_uuid(self.name),
+            id=catalog_id(self.name),
             name=self.name,
             description="Pretends to be a service",
             tags=("pretend",),
@@ -60,7 +60,7 @@ class MemoryKind:
             plan_updateable=True,
             plans=tuple(
                 CatalogPlan(
-                    id=_uuid(f"{self.name}.{name}"),
+                    id=catalog_id(f"{self.name}.{name}"),
                     name=name,
                     description=name,
                     binding_rotatable=True,
@@ -135,7 +135,3 @@ class MemoryKind:
         if failing:
             raise failing.pop(0)
         self.calls.append((what, whom))
-
-
-def _uuid(name: str) -> str:
-    return str(uuid5(NAMESPACE_DNS, f"{name}.gongfang"))

@@ -16,18 +16,17 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from urllib.parse import quote
-from uuid import NAMESPACE_DNS, uuid5
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from gongfang.brokers.interface import CatalogOffering, CatalogPlan
 from gongfang.brokers.kinds.interface import Change, Figures, Launch, Seed, Server, Site, Size, Wanted
+from gongfang.brokers.kinds.parts import catalog_id, only_grows, schemas, user_of
 from gongfang.domain.errors import Rejected, Unavailable
 from gongfang.domain.values import JsonObject
 
@@ -76,7 +75,6 @@ _SESSION = {
     "client_min_messages": "error",
 }
 
-_ROLE = re.compile(r"b_[0-9a-f]{12}")
 _AWAY = (
     OSError,
     TimeoutError,
@@ -98,7 +96,7 @@ class PostgreSQL:
 
     def offering(self) -> CatalogOffering:
         return CatalogOffering(
-            id=_uuid(self.name),
+            id=catalog_id(self.name),
             name=self.name,
             description="PostgreSQL: a relational database, a server of its own for each instance",
             tags=("postgresql", "postgres", "relational", "sql"),
@@ -110,16 +108,12 @@ class PostgreSQL:
         )
 
     def _plan(self, name: str, size: Size) -> CatalogPlan:
-        schema = {"parameters": _schema(size)}
         return CatalogPlan(
-            id=_uuid(f"{self.name}.{name}"),
+            id=catalog_id(f"{self.name}.{name}"),
             name=name,
             description=f"{size.memory_mb} MiB memory, {size.storage_mb} MiB storage, {size.connections} connections",
             binding_rotatable=True,
-            schemas={
-                "service_instance": {"create": schema, "update": schema},
-                "service_binding": {"create": {"parameters": _EMPTY}},
-            },
+            schemas=schemas(_parameters(size), {}),
             metadata={"storage_mb": size.storage_mb, "connections": size.connections},
             memory_mb=size.memory_mb,
         )
@@ -167,7 +161,7 @@ class PostgreSQL:
             await _add_extensions(session, server.wanted)
 
     async def bind(self, server: Server, seed: Seed) -> None:
-        role = _role(seed)
+        role = user_of(seed)
         verifier = scram_verifier(seed.secret["password"], base64.b64decode(seed.secret["salt"]))
         most = _connections(server.wanted)
         attributes = f"LOGIN NOINHERIT PASSWORD '{verifier}' CONNECTION LIMIT {most}"
@@ -179,7 +173,7 @@ class PostgreSQL:
             await session.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {role}")
 
     async def unbind(self, server: Server, seed: Seed) -> None:
-        role = _role(seed)
+        role = user_of(seed)
         async with _session(server, "postgres") as session:
             if not await session.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
                 return
@@ -200,7 +194,7 @@ class PostgreSQL:
                 await session.execute(f"DROP ROLE {role}")
 
     def credentials(self, server: Server, seed: Seed) -> JsonObject:
-        user, password = _role(seed), str(seed.secret["password"])
+        user, password = user_of(seed), str(seed.secret["password"])
         at = f"{server.host}:{server.port}/{DATABASE}"
         return {
             "host": server.host,
@@ -216,10 +210,7 @@ class PostgreSQL:
         return {"DATABASE_URL": "uri"}
 
     def change(self, before: Wanted, after: Wanted) -> Change:
-        if after.size.storage_mb < before.size.storage_mb:
-            raise Rejected(
-                "service_cannot_shrink", plan=after.plan, storage_mb=after.size.storage_mb, now=before.size.storage_mb
-            )
+        only_grows(before, after)
         if (before.size, _settings(before)) != (after.size, _settings(after)):
             return Change.restart
         return Change.none if _extensions(before) >= _extensions(after) else Change.live
@@ -252,48 +243,27 @@ def scram_verifier(password: str, salt: bytes) -> str:
     return f"SCRAM-SHA-256${_ITERATIONS}:{words[0]}${words[1]}:{words[2]}"
 
 
-def _uuid(name: str) -> str:
-    return str(uuid5(NAMESPACE_DNS, f"{name}.gongfang"))
-
-
-_DRAFT = "http://json-schema.org/draft-07/schema#"
-_EMPTY: JsonObject = {"$schema": _DRAFT, "type": "object", "additionalProperties": False}
-
-
-def _schema(size: Size) -> JsonObject:
+def _parameters(size: Size) -> JsonObject:
     return {
-        "$schema": _DRAFT,
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "extensions": {
-                "type": "array",
-                "items": {"type": "string", "enum": list(EXTENSIONS)},
-                "uniqueItems": True,
-                "description": "extensions that are made in the database",
-            },
-            "max_connections": {
-                "type": "integer",
-                "minimum": 5,
-                "maximum": size.connections,
-                "description": "clients at a time",
-            },
-            "statement_timeout_ms": {
-                "type": "integer",
-                "minimum": 0,
-                "maximum": 86_400_000,
-                "description": "a statement is ended after this time; 0: never",
-            },
+        "extensions": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(EXTENSIONS)},
+            "uniqueItems": True,
+            "description": "extensions that are made in the database",
+        },
+        "max_connections": {
+            "type": "integer",
+            "minimum": 5,
+            "maximum": size.connections,
+            "description": "clients at a time",
+        },
+        "statement_timeout_ms": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 86_400_000,
+            "description": "a statement is ended after this time; 0: never",
         },
     }
-
-
-def _role(seed: Seed) -> str:
-    """The name goes into statements as it is: it has to be one of ours."""
-    role = str(seed.secret["username"])
-    if _ROLE.fullmatch(role) is None:
-        raise Rejected("service_seed_invalid")
-    return role
 
 
 def _connections(wanted: Wanted) -> int:
